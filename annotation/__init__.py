@@ -1,0 +1,1 @@
+"""The domain: what a ranking is and when it counts."""

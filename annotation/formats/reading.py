@@ -1,0 +1,76 @@
+"""Reads a file in whichever of the known formats it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from annotation.formats import cmtmedqa, label_tool, messages, own
+from annotation.formats.files import Row, UnreadableError, decode, rows_of
+from annotation.formats.rows import Choice, NewDialogue, NewTurn, Reading, RowError
+
+UNKNOWN = "unknown"
+FORMATS = (own, messages, label_tool, cmtmedqa)
+EXPECTED = "a row of one of the known formats was expected: {known}"
+
+
+def read_file(data: bytes, *, k: int, seed: int = 0) -> Reading:
+    """Everything a file holds for a campaign of k responses a turn; every problem is found in one go.
+
+    Each row is recognised by itself, for real files mix schemas. Of more than k responses k are chosen with ``seed``.
+    """
+    reading = Reading(UNKNOWN)
+    try:
+        for row in rows_of(decode(data)):
+            _read_row(reading, row, k, seed)
+    except UnreadableError as error:
+        reading.problems.append(error.at(error.line))
+    _refuse_repeated(reading)
+    return reading
+
+
+def _read_row(reading: Reading, row: Row, k: int, seed: int) -> None:
+    try:
+        if isinstance(row.value, RowError):
+            raise row.value
+        name, dialogue = _parse(reading, row, k, seed)
+    except RowError as error:
+        reading.problems.append(error.at(row.line))
+        return
+    reading.format = name if reading.format in (UNKNOWN, name) else "mixed"
+    reading.dialogues.append(dialogue)
+
+
+def _parse(reading: Reading, row: Row, k: int, seed: int) -> tuple[str, NewDialogue]:
+    if messages.recognises(row.value):
+        dialogue, kept = messages.read(row.value, row.line, k, seed)
+        offered = len(row.value.get("responses", []))
+        if len(kept) < offered:
+            reading.choices.append(Choice(dialogue.external_id, tuple(i + 1 for i in kept), offered))
+        return messages.NAME, dialogue
+    for form in (own, label_tool, cmtmedqa):
+        if form.recognises(row.value):
+            return form.NAME, form.read(row.value, row.line, k)
+    raise RowError("row", EXPECTED, known=", ".join(form.NAME for form in FORMATS))
+
+
+def _refuse_repeated(reading: Reading) -> None:
+    """The same identity twice in one file: the same content is one dialogue, said so; other content is a problem."""
+    kept: dict[str, NewDialogue] = {}
+    for dialogue in reading.dialogues:
+        before = kept.setdefault(dialogue.external_id, dialogue)
+        if before is not dialogue and before.turns != dialogue.turns:
+            error = RowError(
+                "id",
+                "an id of its own was expected, but {id} stands on line {line} with other content",
+                id=dialogue.external_id,
+                line=before.line,
+            )
+            reading.problems.append(error.at(dialogue.line))
+        elif before is not dialogue:
+            reading.repeated.append(dialogue.line)
+    reading.dialogues = list(kept.values())
+
+
+def turns_of(reading: Reading) -> Iterator[NewTurn]:
+    """Every turn that was read."""
+    return (turn for dialogue in reading.dialogues for turn in dialogue.turns)

@@ -1,0 +1,109 @@
+"""Freezing a campaign: a folder of files that says all of what was settled, and a manifest that seals it.
+
+The folder is the only way rankings take into the training. docs/formats.md describes it; the same rows frozen twice
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+TURNS, RANKINGS = "turns.jsonl", "rankings.jsonl"
+
+VALIDATION_SHARE = REPORT_SHARE = 0.1
+
+
+@dataclass
+class FileSeal:
+    """A file being written, with what the manifest will say about it."""
+
+    rows: int = 0
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """A finished snapshot folder."""
+
+    folder: Path
+    sha256: str
+    manifest: dict[str, Any] = field(repr=False)
+
+
+def split_of(dialogue: str) -> str:
+    """Which part of the data a dialogue belongs to: a tenth validates, a tenth reports, the rest trains.
+
+    It depends on the dialogue's name alone, so it is the same in every snapshot, and all its turns stay together.
+    """
+    position = int.from_bytes(hashlib.sha256(f"split:{dialogue}".encode()).digest()[:8]) / 2**64
+    if position < VALIDATION_SHARE:
+        return "validation"
+    return "report" if position < VALIDATION_SHARE + REPORT_SHARE else "train"
+
+
+def write(folder: Path, about: dict[str, Any], rows: Iterable[tuple[str, dict[str, Any]]]) -> Frozen:
+    """Writes (file name, row) pairs into a new folder, row by row, and the manifest last.
+
+    The folder appears under its name only when it is complete. Raises FileExistsError where there is one already.
+    """
+    if folder.exists():
+        raise FileExistsError(f"{folder} exists already: a snapshot is never overwritten.")
+    aside = folder.with_name(f".{folder.name}.writing")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    seals = _write_files(aside, rows)
+    manifest = {
+        "format": FORMAT,
+        **about,
+        "files": {name: {"rows": seal.rows, "sha256": seal.sha256} for name, seal in sorted(seals.items())},
+    }
+    content = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
+    (aside / MANIFEST).write_text(content, encoding="utf-8")
+    _sync(aside / MANIFEST)
+    aside.rename(folder)
+    _sync(folder.parent)
+    return Frozen(folder, hashlib.sha256(content.encode()).hexdigest(), manifest)
+
+
+def _write_files(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, FileSeal]:
+    names = (TURNS, RANKINGS)
+    files = {name: (folder / name).open("wb") for name in names}
+    hashes = {name: hashlib.sha256() for name in names}
+    seals = {name: FileSeal() for name in names}
+    try:
+        for name, row in rows:
+            line = (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n").encode()
+            files[name].write(line)
+            hashes[name].update(line)
+            seals[name].rows += 1
+    finally:
+        for file in files.values():
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+    for name in names:
+        seals[name].sha256 = hashes[name].hexdigest()
+    return seals
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of one of the files."""
+    with file.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)

@@ -1,0 +1,1 @@
+"""Every query, as functions that take the session first."""

@@ -1,0 +1,170 @@
+"""Campaigns, their guidelines, their members, and how far they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.orm import Session
+
+from annotation.db import utcnow
+from annotation.refusals import Conflict, Missing
+from annotation.store import audit
+from annotation.tables import (
+    Campaign,
+    Guideline,
+    Membership,
+    PairCount,
+    PriorityRule,
+    Ranking,
+    Role,
+    Turn,
+    TurnState,
+    User,
+    UserState,
+)
+
+
+def every(session: Session) -> Sequence[Campaign]:
+    """All campaigns, newest first."""
+    return session.scalars(select(Campaign).order_by(Campaign.id.desc())).all()
+
+
+def get(session: Session, campaign_id: int) -> Campaign:
+    """The campaign; raises Missing."""
+    campaign = session.get(Campaign, campaign_id)
+    if campaign is None:
+        raise Missing("This campaign does not exist.")
+    return campaign
+
+
+def by_name(session: Session, name: str) -> Campaign | None:
+    """The campaign with this name."""
+    return session.scalar(select(Campaign).where(Campaign.name == name))
+
+
+def create(
+    session: Session,
+    name: str,
+    *,
+    k: int = 4,
+    ties_allowed: bool = True,
+    priority_rule: PriorityRule = PriorityRule.ENFORCE,
+    guideline: str = "",
+    rewrite_template: str = "",
+    actor_id: int | None = None,
+) -> Campaign:
+    """A campaign with the first version of its guideline and every annotator as a member."""
+    if by_name(session, name) is not None:
+        raise Conflict("There is a campaign named {name} already: choose another name.", name=name)
+    campaign = Campaign(
+        name=name, k=k, ties_allowed=ties_allowed, priority_rule=priority_rule, rewrite_template=rewrite_template
+    )
+    session.add(campaign)
+    session.flush()
+    session.add(Guideline(campaign_id=campaign.id, version=1, text=guideline))
+    for user in session.scalars(select(User).where(User.role == Role.ANNOTATOR)):
+        session.add(Membership(campaign_id=campaign.id, user_id=user.id))
+    session.flush()
+    audit.record(session, actor_id, "campaign created", f"campaign {campaign.id}", name=name, k=k)
+    return campaign
+
+
+def guideline(session: Session, campaign_id: int) -> Guideline:
+    """The guideline in force."""
+    newest = select(Guideline).where(Guideline.campaign_id == campaign_id).order_by(Guideline.version.desc()).limit(1)
+    return session.scalars(newest).one()
+
+
+def revise_guideline(session: Session, campaign: Campaign, text: str, *, actor_id: int | None) -> Guideline:
+    """A new version, unless nothing changed; rankings keep the version they were made under."""
+    current = guideline(session, campaign.id)
+    if current.text == text:
+        return current
+    revised = Guideline(campaign_id=campaign.id, version=current.version + 1, text=text)
+    session.add(revised)
+    audit.record(session, actor_id, "guideline revised", f"campaign {campaign.id}", version=revised.version)
+    return revised
+
+
+def members(session: Session, campaign_id: int) -> Sequence[User]:
+    """The annotators of a campaign, by name."""
+    wanted = select(User).join(Membership).where(Membership.campaign_id == campaign_id).order_by(User.name)
+    return session.scalars(wanted).all()
+
+
+def available(session: Session, campaign_id: int) -> Sequence[int]:
+    """The ids of the members who are at work: neither invited still, nor paused, nor deactivated."""
+    active = (
+        select(Membership.user_id)
+        .join(User)
+        .where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)
+    )
+    return session.scalars(active).all()
+
+
+def set_members(session: Session, campaign: Campaign, user_ids: set[int], *, actor_id: int | None) -> None:
+    """Who ranks in the campaign from now on; evenness over pairs is counted anew where that changes."""
+    before = {user.id for user in members(session, campaign.id)}
+    if before == user_ids:
+        return
+    leaving = delete(Membership).where(Membership.campaign_id == campaign.id, Membership.user_id.in_(before - user_ids))
+    session.execute(leaving)
+    session.add_all(Membership(campaign_id=campaign.id, user_id=user_id) for user_id in user_ids - before)
+    count_pairs_anew(session, campaign.id)
+    audit.record(session, actor_id, "members changed", f"campaign {campaign.id}", members=sorted(user_ids))
+
+
+def count_pairs_anew(session: Session, campaign_id: int) -> None:
+    """Begins a new stretch in which turns are shared evenly: somebody came, left, paused or returned."""
+    session.execute(delete(PairCount).where(PairCount.campaign_id == campaign_id))
+
+
+def availability_changed(session: Session, user_id: int) -> None:
+    """Begins a new stretch in every campaign of somebody who paused, returned or left."""
+    mine = select(Membership.campaign_id).where(Membership.user_id == user_id)
+    session.execute(delete(PairCount).where(PairCount.campaign_id.in_(mine)))
+
+
+def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:
+    """The open campaigns in which somebody ranks, oldest first."""
+    mine = select(Campaign).join(Membership).where(Membership.user_id == user_id, Campaign.open.is_(True))
+    return session.scalars(mine.order_by(Campaign.id)).all()
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How many turns stand where, and how many rankings came in of late."""
+
+    by_state: dict[TurnState, int]
+    rankings: int
+    rankings_today: int
+
+    @property
+    def turns(self) -> int:
+        """All turns but the withdrawn ones."""
+        return sum(n for state, n in self.by_state.items() if state is not TurnState.WITHDRAWN)
+
+    def count(self, *states: TurnState) -> int:
+        """How many turns stand in any of these states."""
+        return sum(self.by_state.get(state, 0) for state in states)
+
+
+def progress(session: Session, campaign_id: int, now: datetime | None = None) -> Progress:
+    """How far a campaign is."""
+    in_campaign = select(Turn.state, func.count()).where(Turn.campaign_id == campaign_id)
+    rows = session.execute(in_campaign.group_by(Turn.state))
+    first_versions = (
+        select(func.count(Ranking.id))
+        .join(Ranking.assignment)
+        .join(Turn)
+        .where(Turn.campaign_id == campaign_id, Ranking.version == 1)
+    )
+    today = Ranking.created_at > (now or utcnow()) - timedelta(hours=24)
+    return Progress(
+        by_state={row[0]: row[1] for row in rows},
+        rankings=session.scalar(first_versions) or 0,
+        rankings_today=session.scalar(first_versions.where(today)) or 0,
+    )

@@ -1,0 +1,221 @@
+"""Rankings come in, are kept once, and settle a turn or send it to review."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from annotation import ranking as rules
+from annotation.agreement import agree, contested_pairs
+from annotation.db import utcnow
+from annotation.refusals import Conflict, Missing
+from annotation.store import audit, campaigns, places
+from annotation.tables import (
+    Assignment,
+    AssignmentState,
+    Draft,
+    Purpose,
+    Ranking,
+    SettledBy,
+    Turn,
+    TurnState,
+    User,
+)
+
+CLOSED = "This turn has been closed in the meantime, so its ranking can no longer be changed. Yours is kept as it was."
+
+
+@dataclass(frozen=True)
+class Submission:
+    """What somebody submits; the key is minted by the form, so that the same again is recognised."""
+
+    key: str
+    ranking: rules.Ranking
+    note: str = ""
+    active_seconds: float = 0.0
+
+    def content_hash(self) -> str:
+        """Tells the same submission from a different one under the same key."""
+        content = json.dumps([self.ranking.to_json(), self.note], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def own_assignment(session: Session, user: User, assignment_id: int) -> Assignment:
+    """The assignment, if it is this user's; to anybody else it does not exist."""
+    assignment = session.get(Assignment, assignment_id)
+    if assignment is None or assignment.user_id != user.id:
+        raise Missing("There is no such turn for you.")
+    return assignment
+
+
+def submit(session: Session, assignment: Assignment, submission: Submission, now: datetime | None = None) -> Ranking:
+    """Keeps the ranking, once however often it is sent, and moves the turn on.
+
+    The same key and content again returns what was stored; the same key with other content raises Conflict. A ranking
+    whose place is gone is kept as late. A correction raises Conflict once the turn is closed.
+    """
+    turn = places.lock_turn(session, assignment.turn_id)
+    session.refresh(assignment)
+    stored = session.scalar(select(Ranking).where(Ranking.submission_key == submission.key))
+    if stored is not None:
+        return _same_again(stored, assignment, submission)
+    late = _comes_late(session, turn, assignment)
+    stored = _keep(session, assignment, submission, late=late, now=now or utcnow())
+    if not late:
+        assignment.state = AssignmentState.SUBMITTED
+        assignment.finished_at = stored.created_at
+        session.flush()
+        _move_on(session, turn, stored.created_at)
+    return stored
+
+
+def latest(session: Session, assignment_id: int) -> Ranking | None:
+    """The version that counts."""
+    versions = select(Ranking).where(Ranking.assignment_id == assignment_id).order_by(Ranking.version.desc())
+    return session.scalar(versions.limit(1))
+
+
+def counting(session: Session, turn_id: int) -> list[Ranking]:
+    """The latest version of each ranking that holds a place of the turn, the first place first: none to two."""
+    submitted = [a for a in places.holders(session, turn_id) if a.state is AssignmentState.SUBMITTED]
+    return [found for a in submitted if (found := latest(session, a.id)) is not None]
+
+
+def correctable(assignment: Assignment) -> bool:
+    """Whether a new version would still be taken; the reason why not is the same whatever happened."""
+    return assignment.state is AssignmentState.SUBMITTED and assignment.turn.state in (
+        TurnState.ONE_RANKING,
+        TurnState.CONTESTED,
+    )
+
+
+def history(session: Session, user_id: int, limit: int = 100) -> Sequence[Assignment]:
+    """What somebody has ranked or handed back, newest first."""
+    finished = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
+    mine = select(Assignment).where(Assignment.user_id == user_id, Assignment.state.in_(finished))
+    return session.scalars(mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)).all()
+
+
+def late_ones(session: Session, campaign_id: int) -> Sequence[Ranking]:
+    """Rankings that came after their place was gone, newest first."""
+    late = select(Ranking).join(Assignment).join(Turn).where(Turn.campaign_id == campaign_id, Ranking.late.is_(True))
+    return session.scalars(late.order_by(Ranking.id.desc())).all()
+
+
+def draft_of(session: Session, assignment_id: int) -> Draft | None:
+    """The saved draft, if there is one."""
+    return session.get(Draft, assignment_id)
+
+
+def save_draft(session: Session, assignment: Assignment, revision: int, body: dict[str, Any]) -> int:
+    """Keeps the form as it stands and renews the lease; returns the new revision.
+
+    ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict.
+    """
+    draft = session.get(Draft, assignment.id, with_for_update=True)
+    current = 0 if draft is None else draft.revision
+    if revision != current:
+        raise Conflict("This turn is open in another window that is further on: continue there, or reload this one.")
+    if draft is None:
+        draft = Draft(assignment_id=assignment.id, revision=0, body={})
+        session.add(draft)
+    draft.revision, draft.body, draft.updated_at = current + 1, body, utcnow()
+    places.renew(session, assignment)
+    return draft.revision
+
+
+def double_rankings(session: Session, campaign_id: int) -> Iterable[tuple[Turn, Ranking, Ranking]]:
+    """Every turn with two counting rankings, those in the order of their places."""
+    rows = session.execute(
+        select(Turn, Assignment.place, Ranking)
+        .join(Assignment, Assignment.turn_id == Turn.id)
+        .join(Ranking, Ranking.assignment_id == Assignment.id)
+        .where(Turn.campaign_id == campaign_id, Assignment.place.is_not(None), Ranking.late.is_(False))
+        .order_by(Turn.id, Assignment.place, Ranking.version)
+    )
+    newest: dict[int, tuple[Turn, dict[int | None, Ranking]]] = {}
+    for turn, place, ranking in rows:
+        newest.setdefault(turn.id, (turn, {}))[1][place] = ranking
+    return [(turn, both[1], both[2]) for turn, both in newest.values() if len(both) == 2]
+
+
+def read(ranking: Ranking) -> rules.Ranking:
+    """The ranking as the rules know it."""
+    return rules.Ranking.from_json(ranking.body)
+
+
+def _same_again(stored: Ranking, assignment: Assignment, submission: Submission) -> Ranking:
+    if stored.assignment_id != assignment.id or stored.content_hash != submission.content_hash():
+        raise Conflict("This form was submitted before with other content, which is kept. Reload to see it.")
+    return stored
+
+
+def _comes_late(session: Session, turn: Turn, assignment: Assignment) -> bool:
+    """Whether the place is gone; takes it back where it is still free. Raises Conflict for a closed correction."""
+    if assignment.state is AssignmentState.SUBMITTED:
+        if not correctable(assignment):
+            raise Conflict(CLOSED)
+        return False
+    if assignment.state is AssignmentState.CANNOT_JUDGE:
+        raise Conflict("You have handed this turn back, so it is no longer yours to rank.")
+    if assignment.place is not None:
+        return turn.state in (TurnState.IN_REVIEW, TurnState.SETTLED, TurnState.WITHDRAWN)
+    return assignment.purpose is Purpose.LABEL and not places.take_place(session, turn, assignment)
+
+
+def _keep(session: Session, assignment: Assignment, submission: Submission, *, late: bool, now: datetime) -> Ranking:
+    before = latest(session, assignment.id)
+    stored = Ranking(
+        assignment=assignment,
+        version=1 if before is None else before.version + 1,
+        submission_key=submission.key,
+        content_hash=submission.content_hash(),
+        body=submission.ranking.to_json(),
+        response_order=assignment.response_order,
+        guideline=campaigns.guideline(session, assignment.turn.campaign_id),
+        note=submission.note,
+        active_seconds=submission.active_seconds,
+        late=late,
+        created_at=now,
+    )
+    session.add(stored)
+    session.query(Draft).filter(Draft.assignment_id == assignment.id).delete()
+    try:
+        session.flush()
+    except IntegrityError as error:  # the same key for another turn at the same moment
+        raise Conflict("This form was submitted before with other content, which is kept. Reload to see it.") from error
+    action = "ranking kept as late" if late else "ranking submitted" if before is None else "ranking corrected"
+    audit.record(session, assignment.user_id, action, f"turn {assignment.turn_id}", version=stored.version)
+    return stored
+
+
+def _move_on(session: Session, turn: Turn, now: datetime) -> None:
+    """Settles the turn, or sends it to review, once both rankings are there."""
+    if turn.state not in (*places.WAITING_FOR_RANKINGS, TurnState.CONTESTED):
+        return
+    found = [read(ranking) for ranking in counting(session, turn.id)]
+    if len(found) < 2:
+        turn.state = TurnState.CONTESTED if turn.state is TurnState.CONTESTED else TurnState.ONE_RANKING
+        return
+    first, second = found
+    if agree(first, second) and not first.none_acceptable:
+        turn.state, turn.settled_by, turn.settled_at = TurnState.SETTLED, SettledBy.AGREED, now
+        turn.contested_ability = None
+    else:
+        turn.state = TurnState.CONTESTED
+        turn.contested_ability = _most_important_contested(first, second)
+
+
+def _most_important_contested(first: rules.Ranking, second: rules.Ranking) -> int | None:
+    pairs = contested_pairs(first, second)
+    sides = (first, second)
+    named = [side.deciding_ability(pair) for pair in pairs for side in sides if side.has_order]
+    return min((ability for ability in named if ability is not None), default=None)

@@ -1,0 +1,295 @@
+"""The review queue: contested turns, who holds which, what was answered, how it ended."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from annotation import adjudication as rules
+from annotation.abilities import Ability
+from annotation.db import utcnow
+from annotation.ranking import Relation
+from annotation.refusals import Conflict, Invalid, Missing
+from annotation.store import audit, places, rankings
+from annotation.tables import (
+    Adjudication,
+    Assignment,
+    Purpose,
+    ReviewState,
+    Rewrite,
+    SettledBy,
+    Turn,
+    TurnState,
+    User,
+)
+
+REVIEW_LEASE = timedelta(hours=1)
+
+
+@dataclass(frozen=True)
+class Queue:
+    """What waits for this adjudicator."""
+
+    waiting: int
+    oldest: datetime | None
+
+
+def queue(session: Session, user: User) -> Queue:
+    """How many contested turns this adjudicator may decide, and since when the oldest waits."""
+    newest_ranking = select(func.max(Assignment.finished_at)).where(Assignment.turn_id == Turn.id).scalar_subquery()
+    row = session.execute(select(func.count(Turn.id), func.min(newest_ranking)).where(_open_to(user))).one()
+    return Queue(row[0], row[1])
+
+
+def open_next(session: Session, user: User, now: datetime | None = None) -> Adjudication | None:
+    """The review that this adjudicator has open, else the next contested turn, the most important ability first."""
+    now = now or utcnow()
+    _require_right(user)
+    held = _held_by(session, user)
+    if held is not None:
+        held.leased_until = now + REVIEW_LEASE
+        return held
+    release_expired(session, now)
+    for skip_locked in (True, False):
+        turn = session.scalar(
+            select(Turn)
+            .where(_open_to(user))
+            .order_by(Turn.contested_ability.is_(None), Turn.contested_ability, Turn.id)
+            .limit(1)
+            .with_for_update(of=Turn, skip_locked=skip_locked)
+            .execution_options(populate_existing=True)
+        )
+        if turn is not None:
+            return _open(session, turn, user, now)
+    return None
+
+
+def release_expired(session: Session, now: datetime) -> None:
+    """Puts turns back into the queue whose adjudicator has gone away."""
+    for adjudication in session.scalars(
+        select(Adjudication).where(Adjudication.state == ReviewState.OPEN, Adjudication.leased_until < now)
+    ).all():
+        release(session, adjudication)
+
+
+def release(session: Session, adjudication: Adjudication) -> None:
+    """Hands a turn back to the queue undecided."""
+    turn = places.lock_turn(session, adjudication.turn_id)
+    if _change(session, adjudication, ReviewState.OPEN, state=ReviewState.RELEASED):
+        turn.state = TurnState.CONTESTED
+
+
+def own_review(session: Session, user: User, adjudication_id: int) -> Adjudication:
+    """The review, if it is this user's; to anybody else it does not exist."""
+    adjudication = session.get(Adjudication, adjudication_id)
+    if adjudication is None or adjudication.adjudicator_id != user.id:
+        raise Missing("There is no such review for you.")
+    return adjudication
+
+
+def case_of(session: Session, adjudication: Adjudication) -> rules.Case:
+    """The case before the adjudicator, from the rankings that count."""
+    found = [rankings.read(ranking) for ranking in rankings.counting(session, adjudication.turn_id)]
+    first, second = [*found, None, None][:2]
+    return rules.Case(
+        k=adjudication.turn.campaign.k,
+        first=first,
+        second=second,
+        ties=adjudication.turn.campaign.ties_allowed,
+        unlocked=bool(adjudication.decisions.get("unlocked_because")),
+    )
+
+
+def decisions_of(adjudication: Adjudication) -> rules.Decisions:
+    """What was answered so far."""
+    data = adjudication.decisions
+    return rules.Decisions(
+        none_acceptable=data.get("none_acceptable"),
+        answers=tuple(
+            rules.Answer(
+                (a["pair"][0], a["pair"][1]), Relation(a["relation"]), Ability(a["ability"]) if a["ability"] else None
+            )
+            for a in data.get("answers", [])
+        ),
+        rewrite=data.get("rewrite"),
+    )
+
+
+def answer_outcome(session: Session, adjudication: Adjudication, version: int, *, none_acceptable: bool) -> None:
+    """Says whether none of the responses is acceptable."""
+    _save(session, adjudication, version, replace(decisions_of(adjudication), none_acceptable=none_acceptable))
+
+
+def answer_pair(session: Session, adjudication: Adjudication, version: int, answer: rules.Answer) -> None:
+    """Answers a pair, or names what decides one that was answered; raises CannotFollowError where it contradicts."""
+    case, before = case_of(session, adjudication), decisions_of(adjudication)
+    others = tuple(given for given in before.answers if given.pair != answer.pair)
+    if answer.pair not in case.contested:
+        raise Invalid("This pair is agreed and locked: unlock the agreed part first, giving a reason.")
+    rules.candidates(case, (*others, answer))
+    _save(session, adjudication, version, replace(before, answers=(*others, answer)))
+
+
+def answer_rewrite(session: Session, adjudication: Adjudication, version: int, text: str) -> None:
+    """Writes the answer that stands above all unacceptable ones."""
+    if not text.strip():
+        raise Invalid("The rewritten answer is empty: write what the model should have said.")
+    _save(session, adjudication, version, replace(decisions_of(adjudication), rewrite=text.strip()))
+
+
+def take_back(session: Session, adjudication: Adjudication, version: int) -> None:
+    """Takes back the last thing that was said."""
+    before = decisions_of(adjudication)
+    if before.rewrite is not None:
+        after = replace(before, rewrite=None)
+    elif before.answers:
+        after = replace(before, answers=before.answers[:-1])
+    else:
+        after = replace(before, none_acceptable=None)
+    _save(session, adjudication, version, after)
+
+
+def unlock(session: Session, adjudication: Adjudication, version: int, reason: str) -> None:
+    """Opens what both annotators agree on, for a stated reason; what was answered so far stands."""
+    if not reason.strip():
+        raise Invalid("Overturning what both annotators agree on needs a reason: say why.")
+    _save(session, adjudication, version, decisions_of(adjudication), unlocked_because=reason.strip())
+    audit.record(session, adjudication.adjudicator_id, "agreed part unlocked", f"turn {adjudication.turn_id}")
+
+
+def decide(session: Session, adjudication: Adjudication, version: int, now: datetime | None = None) -> None:
+    """Settles the turn; raises Invalid while a question is open."""
+    now = now or utcnow()
+    turn = places.lock_turn(session, adjudication.turn_id)
+    case, said = case_of(session, adjudication), decisions_of(adjudication)
+    if rules.next_step(case, said).asks is not rules.Asks.NOTHING:
+        raise Invalid("There are still questions open: answer them first.")
+    none_acceptable = bool(rules.outcome(case, said))
+    settled = rules.settle(case, said.answers) if rules.sorts(case, none_acceptable) else []
+    result = {"none_acceptable": none_acceptable, "pairs": [pair_to_json(pair) for pair in settled]}
+    _require(
+        _change(
+            session, adjudication, ReviewState.OPEN, version, state=ReviewState.DECIDED, result=result, decided_at=now
+        )
+    )
+    if none_acceptable and said.rewrite is not None:
+        author = adjudication.adjudicator_id
+        session.add(Rewrite(turn_id=turn.id, adjudication_id=adjudication.id, author_id=author, text=said.rewrite))
+    turn.state = TurnState.SETTLED
+    turn.settled_by = SettledBy.REWRITTEN if none_acceptable else SettledBy.ADJUDICATED
+    turn.settled_at = now
+    audit.record(session, adjudication.adjudicator_id, "turn adjudicated", f"turn {turn.id}", by=turn.settled_by)
+
+
+def reopen(session: Session, adjudication: Adjudication, version: int) -> None:
+    """Takes a decision back, until the same adjudicator has opened the next turn."""
+    newer = exists().where(
+        Adjudication.adjudicator_id == adjudication.adjudicator_id, Adjudication.id > adjudication.id
+    )
+    if session.scalar(select(newer)):
+        raise Conflict("You have opened the next turn since, so this decision stands.")
+    turn = places.lock_turn(session, adjudication.turn_id)
+    _require(
+        _change(
+            session, adjudication, ReviewState.DECIDED, version, state=ReviewState.OPEN, result=None, decided_at=None
+        )
+    )
+    session.query(Rewrite).filter(Rewrite.adjudication_id == adjudication.id).delete()
+    turn.state, turn.settled_by, turn.settled_at = TurnState.IN_REVIEW, None, None
+    audit.record(session, adjudication.adjudicator_id, "decision taken back", f"turn {turn.id}")
+
+
+def decided(session: Session, user_id: int, limit: int = 100) -> Sequence[Adjudication]:
+    """What this adjudicator has decided, newest first."""
+    mine = select(Adjudication).where(Adjudication.adjudicator_id == user_id, Adjudication.state == ReviewState.DECIDED)
+    return session.scalars(mine.order_by(Adjudication.decided_at.desc()).limit(limit)).all()
+
+
+def pair_to_json(settled: rules.SettledPair) -> dict[str, Any]:
+    """The form in which a settled pair is stored."""
+    return {
+        "pair": list(settled.pair),
+        "relation": settled.relation,
+        "ability": settled.ability,
+        "provenance": settled.provenance,
+    }
+
+
+def pair_from_json(data: dict[str, Any]) -> rules.SettledPair:
+    """Reads what ``pair_to_json`` wrote."""
+    return rules.SettledPair(
+        (data["pair"][0], data["pair"][1]),
+        Relation(data["relation"]),
+        Ability(data["ability"]) if data["ability"] else None,
+        rules.Provenance(data["provenance"]),
+    )
+
+
+def _open_to(user: User) -> ColumnElement[bool]:
+    """Contested turns on which this user never had a place for labelling."""
+    ranked_it = exists().where(
+        Assignment.turn_id == Turn.id, Assignment.user_id == user.id, Assignment.purpose == Purpose.LABEL
+    )
+    return (Turn.state == TurnState.CONTESTED) & ~ranked_it
+
+
+def _require_right(user: User) -> None:
+    if not user.adjudicates:
+        raise Missing("There is no review queue for you.")
+
+
+def _held_by(session: Session, user: User) -> Adjudication | None:
+    held = select(Adjudication).where(Adjudication.adjudicator_id == user.id, Adjudication.state == ReviewState.OPEN)
+    return session.scalar(held.order_by(Adjudication.id).limit(1))
+
+
+def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudication:
+    submitted = [ranking.assignment for ranking in rankings.counting(session, turn.id)]
+    first, second = [*submitted, None, None][:2]
+    adjudication = Adjudication(
+        turn=turn,
+        adjudicator_id=user.id,
+        first_assignment_id=first and first.id,
+        first_annotator_id=first and first.user_id,
+        second_assignment_id=second and second.id,
+        second_annotator_id=second and second.user_id,
+        leased_until=now + REVIEW_LEASE,
+        response_order=random.SystemRandom().sample(range(turn.campaign.k), turn.campaign.k),
+    )
+    session.add(adjudication)
+    turn.state = TurnState.IN_REVIEW
+    session.flush()
+    audit.record(session, user.id, "review opened", f"turn {turn.id}")
+    return adjudication
+
+
+def _save(session: Session, adjudication: Adjudication, version: int, said: rules.Decisions, **more: str) -> None:
+    kept = {key: adjudication.decisions[key] for key in ("unlocked_because",) if key in adjudication.decisions}
+    answers = [{"pair": list(a.pair), "relation": a.relation, "ability": a.ability} for a in said.answers]
+    data = {**kept, **more, "none_acceptable": said.none_acceptable, "answers": answers, "rewrite": said.rewrite}
+    until = utcnow() + REVIEW_LEASE
+    _require(_change(session, adjudication, ReviewState.OPEN, version, decisions=data, leased_until=until))
+
+
+def _change(
+    session: Session, adjudication: Adjudication, was: ReviewState, version: int | None = None, **values: Any
+) -> bool:
+    """Compare-and-set: changes the review if it is still in this state and, where given, at this version."""
+    expected = (Adjudication.id == adjudication.id) & (Adjudication.state == was)
+    if version is not None:
+        expected &= Adjudication.version == version
+    changed = update(Adjudication).where(expected).values(version=Adjudication.version + 1, **values)
+    won = session.scalar(changed.returning(Adjudication.id))
+    session.refresh(adjudication)
+    return won is not None
+
+
+def _require(won: bool) -> None:
+    if not won:
+        raise Conflict("This turn went on in another window: here is how it stands now.")

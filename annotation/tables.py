@@ -1,0 +1,427 @@
+"""The tables of the annotation side: people, campaigns, turns, rankings and how they were settled.
+
+A ranking is never updated: a correction is a new version. What a constraint can hold, a constraint holds.
+"""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    CheckConstraint,
+    Enum,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+from sqlalchemy.sql.type_api import TypeEngine
+
+from annotation.db import Base, UtcDateTime, utcnow
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+def choice(kind: type[enum.StrEnum]) -> TypeEngine[Any]:
+    """A column that holds one value of an enumeration, as text with a check."""
+    values = [member.value for member in kind]
+    return Enum(kind, native_enum=False, create_constraint=True, length=24, values_callable=lambda _: values)
+
+
+class Role(enum.StrEnum):
+    """What somebody does here."""
+
+    ANNOTATOR = "annotator"
+    ADJUDICATOR = "adjudicator"
+    ADMIN = "admin"
+
+
+class UserState(enum.StrEnum):
+    """Whether somebody can log in, and is counted on for work."""
+
+    INVITED = "invited"
+    ACTIVE = "active"
+    PAUSED = "paused"
+    DEACTIVATED = "deactivated"
+
+
+class PriorityRule(enum.StrEnum):
+    """What a contradiction of the priority rule does to a submission."""
+
+    ENFORCE = "enforce"
+    WARN = "warn"
+
+
+class TurnState(enum.StrEnum):
+    """Where a turn stands on its way to being settled."""
+
+    NEEDS_RESPONSES = "needs responses"
+    OPEN = "open"
+    ONE_RANKING = "one ranking"
+    CONTESTED = "contested"
+    IN_REVIEW = "in review"
+    SETTLED = "settled"
+    WITHDRAWN = "withdrawn"
+
+
+class SettledBy(enum.StrEnum):
+    """How a turn was settled."""
+
+    AGREED = "agreed"
+    ADJUDICATED = "adjudicated"
+    REWRITTEN = "rewritten"
+
+
+class Purpose(enum.StrEnum):
+    """Why a turn was given to somebody; only ``label`` settles it."""
+
+    LABEL = "label"
+    CALIBRATION = "calibration"
+    REPEAT = "repeat"
+    GOLD = "gold"
+
+
+class AssignmentState(enum.StrEnum):
+    """What became of an assignment."""
+
+    RESERVED = "reserved"
+    SUBMITTED = "submitted"
+    CANNOT_JUDGE = "cannot judge"
+    EXPIRED = "expired"
+
+
+class ReviewState(enum.StrEnum):
+    """What became of an adjudication."""
+
+    OPEN = "open"
+    DECIDED = "decided"
+    RELEASED = "released"
+
+
+class User(Base):
+    """Somebody who logs in; the password is an Argon2id hash, None until the invitation is accepted."""
+
+    __tablename__ = "users"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    login: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(128))
+    role: Mapped[Role] = mapped_column(choice(Role))
+    may_adjudicate: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[UserState] = mapped_column(choice(UserState), default=UserState.INVITED)
+    password_hash: Mapped[str | None] = mapped_column(String(256))
+    invite_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
+    invite_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    simulated: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    @property
+    def adjudicates(self) -> bool:
+        """Whether the review queue is open to them."""
+        return self.role is Role.ADJUDICATOR or (self.role is Role.ANNOTATOR and self.may_adjudicate)
+
+
+class LoginSession(Base):
+    """One browser that is logged in; only the hash of its token is kept."""
+
+    __tablename__ = "login_sessions"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+
+class Campaign(Base):
+    """A body of dialogues that a group of annotators ranks under one set of rules."""
+
+    __tablename__ = "campaigns"
+    __table_args__ = (CheckConstraint("k BETWEEN 2 AND 5", name="k_is_2_to_5"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), unique=True)
+    k: Mapped[int] = mapped_column(default=4)
+    ties_allowed: Mapped[bool] = mapped_column(default=True)
+    priority_rule: Mapped[PriorityRule] = mapped_column(choice(PriorityRule), default=PriorityRule.ENFORCE)
+    rewrite_template: Mapped[str] = mapped_column(Text, default="")
+    lease_minutes: Mapped[int] = mapped_column(default=60)
+    open: Mapped[bool] = mapped_column(default=True)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Guideline(Base):
+    """A version of a campaign's guideline; every ranking names the one it was made under."""
+
+    __tablename__ = "guidelines"
+    __table_args__ = (UniqueConstraint("campaign_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"))
+    version: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Membership(Base):
+    """That somebody ranks in a campaign. Who joins or leaves resets the pair counts: evenness holds between changes."""
+
+    __tablename__ = "memberships"
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    joined_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
+
+
+class PairCount(Base):
+    """How many turns two annotators share, so that the next turn goes where it is missing most."""
+
+    __tablename__ = "pair_counts"
+    __table_args__ = (CheckConstraint("low_user_id < high_user_id", name="each_pair_once"),)
+
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
+    low_user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    high_user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    turns: Mapped[int] = mapped_column(default=0)
+
+
+class Dialogue(Base):
+    """A dialogue between patient and doctor; the same content is imported into a campaign once."""
+
+    __tablename__ = "dialogues"
+    __table_args__ = (UniqueConstraint("campaign_id", "external_id"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"))
+    external_id: Mapped[str] = mapped_column(String(128))
+    department: Mapped[str] = mapped_column(String(64), default="")
+    source: Mapped[str] = mapped_column(String(256), default="")
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Turn(Base):
+    """What is judged: the history, the patient's last message, and K responses.
+
+    ``history`` is a list of [patient, doctor] pairs. ``places_taken`` and ``holder_id`` (who holds the only one) repeat
+    what the assignments say, so that the next turn is found through an index; whoever changes a place changes them in
+    the same transaction. ``contested_ability`` is the most important one that decides a contested pair.
+    """
+
+    __tablename__ = "turns"
+    __table_args__ = (
+        UniqueConstraint("dialogue_id", "number"),
+        Index("ix_turns_queue", "campaign_id", "state", "places_taken", "holder_id", "priority", "id"),
+        Index("ix_turns_review", "state", "contested_ability", "id"),
+        CheckConstraint("places_taken BETWEEN 0 AND 2", name="two_places"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"))
+    dialogue_id: Mapped[int] = mapped_column(ForeignKey("dialogues.id"))
+    number: Mapped[int]
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    system: Mapped[str | None] = mapped_column(Text)
+    history: Mapped[list[list[str]]] = mapped_column(Json)
+    message: Mapped[str] = mapped_column(Text)
+    reference_reply: Mapped[str | None] = mapped_column(Text)
+    department: Mapped[str] = mapped_column(String(64), default="")
+    in_distribution: Mapped[bool | None]
+    safety: Mapped[bool] = mapped_column(default=False)
+    state: Mapped[TurnState] = mapped_column(choice(TurnState))
+    settled_by: Mapped[SettledBy | None] = mapped_column(choice(SettledBy))
+    settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    priority: Mapped[int] = mapped_column(default=0)
+    places_taken: Mapped[int] = mapped_column(default=0)
+    holder_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    times_unjudgeable: Mapped[int] = mapped_column(default=0)
+    contested_ability: Mapped[int | None]
+
+    dialogue: Mapped[Dialogue] = relationship(lazy="joined", innerjoin=True)
+    campaign: Mapped[Campaign] = relationship(lazy="joined", innerjoin=True)
+    responses: Mapped[list[Response]] = relationship(order_by="Response.number", lazy="selectin")
+
+
+class Response(Base):
+    """One of the K responses; ``number`` is its letter: 0 is A."""
+
+    __tablename__ = "responses"
+    __table_args__ = (UniqueConstraint("turn_id", "number"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
+    number: Mapped[int]
+    text: Mapped[str] = mapped_column(Text)
+    model: Mapped[str] = mapped_column(String(256), default="")
+    sampling: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+
+class Assignment(Base):
+    """An annotator's place on a turn. ``place`` is 1 or 2 while they hold one, so a third cannot exist.
+
+    ``response_order`` lists the responses as this annotator sees them, drawn once.
+    """
+
+    __tablename__ = "assignments"
+    __table_args__ = (
+        UniqueConstraint("turn_id", "place"),
+        UniqueConstraint("turn_id", "user_id", "purpose"),
+        UniqueConstraint("id", "turn_id", "user_id"),
+        CheckConstraint("place IS NULL OR (purpose = 'label' AND place IN (1, 2))", name="two_places_for_labelling"),
+        CheckConstraint("place IS NULL OR state IN ('reserved', 'submitted')", name="place_only_while_held"),
+        Index("ix_assignments_user", "user_id", "state"),
+        Index(
+            "ix_assignments_lease",
+            "leased_until",
+            sqlite_where=text("state = 'reserved'"),
+            postgresql_where=text("state = 'reserved'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    purpose: Mapped[Purpose] = mapped_column(choice(Purpose), default=Purpose.LABEL)
+    place: Mapped[int | None]
+    state: Mapped[AssignmentState] = mapped_column(choice(AssignmentState), default=AssignmentState.RESERVED)
+    leased_until: Mapped[datetime] = mapped_column(UtcDateTime)
+    response_order: Mapped[list[int]] = mapped_column(Json)
+    reason: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    turn: Mapped[Turn] = relationship(lazy="joined", innerjoin=True)
+    user: Mapped[User] = relationship()
+
+
+class Draft(Base):
+    """The unfinished form of an assignment; ``revision`` refuses a stale tab."""
+
+    __tablename__ = "drafts"
+
+    assignment_id: Mapped[int] = mapped_column(ForeignKey("assignments.id"), primary_key=True)
+    revision: Mapped[int]
+    body: Mapped[dict[str, Any]] = mapped_column(Json)
+    updated_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class Ranking(Base):
+    """One submitted judgement, as ``annotation.ranking.Ranking`` writes it. The highest version counts.
+
+    ``late`` marks one that came after its place was gone: kept and shown to the admin, settling nothing.
+    """
+
+    __tablename__ = "rankings"
+    __table_args__ = (UniqueConstraint("assignment_id", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    assignment_id: Mapped[int] = mapped_column(ForeignKey("assignments.id"))
+    version: Mapped[int]
+    submission_key: Mapped[str] = mapped_column(String(64), unique=True)
+    content_hash: Mapped[str] = mapped_column(String(64))
+    body: Mapped[dict[str, Any]] = mapped_column(Json)
+    response_order: Mapped[list[int]] = mapped_column(Json)
+    guideline_id: Mapped[int] = mapped_column(ForeignKey("guidelines.id"))
+    note: Mapped[str] = mapped_column(Text, default="")
+    active_seconds: Mapped[float] = mapped_column(default=0.0)
+    late: Mapped[bool] = mapped_column(default=False)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+    assignment: Mapped[Assignment] = relationship()
+    guideline: Mapped[Guideline] = relationship(lazy="joined", innerjoin=True)
+
+
+class Adjudication(Base):
+    """A third expert's work on a turn.
+
+    It names the two assignments and, through them, the two annotators, so that the database itself refuses an
+    adjudicator who is one of them. Both are absent only where nobody could judge the turn.
+    """
+
+    __tablename__ = "adjudications"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["first_assignment_id", "turn_id", "first_annotator_id"],
+            ["assignments.id", "assignments.turn_id", "assignments.user_id"],
+            name="first_annotator",
+        ),
+        ForeignKeyConstraint(
+            ["second_assignment_id", "turn_id", "second_annotator_id"],
+            ["assignments.id", "assignments.turn_id", "assignments.user_id"],
+            name="second_annotator",
+        ),
+        CheckConstraint(
+            "adjudicator_id <> first_annotator_id AND adjudicator_id <> second_annotator_id",
+            name="adjudicator_is_a_third_person",
+        ),
+        CheckConstraint(
+            "(first_assignment_id IS NULL) = (first_annotator_id IS NULL)"
+            " AND (second_assignment_id IS NULL) = (second_annotator_id IS NULL)",
+            name="assignment_names_annotator",
+        ),
+        Index(
+            "uq_adjudications_live",
+            "turn_id",
+            unique=True,
+            sqlite_where=text("state <> 'released'"),
+            postgresql_where=text("state <> 'released'"),
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
+    adjudicator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    first_assignment_id: Mapped[int | None]
+    first_annotator_id: Mapped[int | None]
+    second_assignment_id: Mapped[int | None]
+    second_annotator_id: Mapped[int | None]
+    state: Mapped[ReviewState] = mapped_column(choice(ReviewState), default=ReviewState.OPEN)
+    version: Mapped[int] = mapped_column(default=0)
+    leased_until: Mapped[datetime] = mapped_column(UtcDateTime)
+    response_order: Mapped[list[int]] = mapped_column(Json)
+    decisions: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+    result: Mapped[dict[str, Any] | None] = mapped_column(Json)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+    turn: Mapped[Turn] = relationship(lazy="joined", innerjoin=True)
+
+
+class Rewrite(Base):
+    """What an expert wrote in place of K unacceptable responses."""
+
+    __tablename__ = "rewrites"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
+    adjudication_id: Mapped[int] = mapped_column(ForeignKey("adjudications.id"), unique=True)
+    author_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    text: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+
+
+class AuditEvent(Base):
+    """Who did what; appended, never changed. ``detail`` holds no words of patients."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow, index=True)
+    actor_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    action: Mapped[str] = mapped_column(String(64))
+    subject: Mapped[str] = mapped_column(String(128), default="")
+    detail: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
+
+    actor: Mapped[User | None] = relationship(lazy="joined")

@@ -1,0 +1,1 @@
+"""The web and the command line: HTTP in, HTML out; decides nothing."""

@@ -1,0 +1,48 @@
+"""Alembic's entry: which database, which tables."""
+
+from typing import Any, Literal
+
+from alembic import context
+
+from annotation import run_tables, tables
+from annotation.db import Base, Database, UtcDateTime
+
+assert tables and run_tables  # imported for their tables
+
+config = context.config
+target_metadata = Base.metadata
+
+
+def render_item(kind: str, item: Any, _context: Any) -> str | Literal[False]:
+    """Migrations stand by themselves: they name no type of this project, which may change after them."""
+    return "sa.DateTime(timezone=True)" if kind == "type" and isinstance(item, UtcDateTime) else False
+
+
+def run_online() -> None:
+    """Runs the migrations on a live connection, each in a transaction of its own."""
+    database = Database(config.attributes.get("url") or config.get_main_option("sqlalchemy.url"))
+    with database.engine.connect() as connection:
+        context.configure(
+            connection=connection,
+            target_metadata=target_metadata,
+            render_as_batch=database.is_sqlite,
+            compare_type=True,
+            render_item=render_item,
+            transaction_per_migration=True,
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    database.dispose()
+
+
+def run_offline() -> None:
+    """Prints the SQL instead of running it."""
+    context.configure(url=config.get_main_option("sqlalchemy.url"), target_metadata=target_metadata, literal_binds=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    run_offline()
+else:
+    run_online()

@@ -1,0 +1,1 @@
+"""The training: files in, files out; knows no database and no web."""

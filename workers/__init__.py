@@ -1,0 +1,1 @@
+"""The hinge: the only place where database and training meet."""
