@@ -1,0 +1,1 @@
+"""The sample campaign and the path through it that ``make demo`` walks."""

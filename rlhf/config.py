@@ -1,0 +1,193 @@
+"""The settings of each stage: frozen, complete, and refusing nonsense with a sentence that says the mend.
+
+A stage reads them from a TOML file (``rlhf/configs``) and from ``--set name=value``; the admin's form shows the same
+fields with the same descriptions. No torch here: the web reads this module.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Dtype = Literal["float32", "bfloat16", "float16"]
+
+
+class ConfigError(ValueError):
+    """Settings that cannot be; the message names each one and the mend."""
+
+
+class Settings(BaseModel):
+    """What all stages have in common: whole, frozen, no unknown names."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    stage: ClassVar[str] = ""
+
+    seed: int = Field(0, ge=0, description="Of every random choice of the run")
+    threads: int = Field(0, ge=0, description="CPU threads for computing; 0 leaves it to torch")
+    dtype: Dtype = Field("float32", description="In which the base model computes; heads and adapters stay float32")
+
+    @classmethod
+    def read(cls, file: Path | None = None, changes: dict[str, Any] | None = None) -> Self:
+        """The settings of a TOML file, if given, with changes on top; raises ConfigError."""
+        known = tomllib.loads(file.read_text(encoding="utf-8")) if file else {}
+        section = known.get(cls.stage, {}) if file else {}
+        return cls.of({**section, **(changes or {})})
+
+    @classmethod
+    def of(cls, values: dict[str, Any]) -> Self:
+        """The settings with these values; raises ConfigError naming every one that is wrong."""
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError("; ".join(_sentence(each) for each in error.errors())) from error
+
+
+class Optimising(Settings):
+    """What every stage that trains has in common. Batches are counted in turns (or texts), never in packs."""
+
+    learning_rate: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of AdamW")
+    epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the training data")
+    batch_size: int = Field(16, ge=1, description="Turns in one optimiser step, over all processes")
+    micro_batch_size: int = Field(4, ge=1, description="Turns in one forward pass of one process")
+    max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
+    warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the rate grows")
+    weight_decay: float = Field(0.0, ge=0, lt=1, description="Of AdamW")
+    max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
+    spike_factor: float = Field(8.0, gt=1, description="A gradient so many times the running norm is a spike")
+    spike_rate_factor: float = Field(0.5, gt=0, le=1, description="What a spike multiplies the learning rate by")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower")
+    save_every: int = Field(50, ge=1, description="Steps between checkpoints")
+    log_every: int = Field(1, ge=1, description="Steps between metrics")
+
+    @model_validator(mode="after")
+    def _whole_micro_batches(self) -> Self:
+        if self.batch_size % self.micro_batch_size:
+            raise ValueError("batch_size must be a multiple of micro_batch_size: change one of the two")
+        return self
+
+
+class Adapting(Optimising):
+    """What every stage that trains an adapter has in common."""
+
+    lora_rank: int = Field(16, ge=1, le=1024, description="Rank of the LoRA")
+    lora_alpha: int = Field(32, ge=1, description="Scale of the LoRA, over its rank")
+    lora_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the LoRA")
+
+
+class PretrainConfig(Optimising):
+    """Pre-training on a corpus: of a base model, or of a new one with its own vocabulary."""
+
+    stage: ClassVar[str] = "pretrain"
+
+    learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW")
+    epochs: float = Field(10.0, gt=0, le=1000, description="Passes over the corpus")
+    block_length: int = Field(128, ge=16, description="Tokens of a training block; texts are packed into blocks")
+    vocabulary: int = Field(2048, ge=300, description="Of a new model: tokens")
+    hidden_size: int = Field(128, ge=16, description="Of a new model: width")
+    layers: int = Field(3, ge=1, description="Of a new model: depth")
+    heads: int = Field(4, ge=1, description="Of a new model: attention heads")
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> Self:
+        if self.hidden_size % self.heads or (self.hidden_size // self.heads) % 2:
+            raise ValueError("hidden_size must be an even multiple of heads: change one of the two")
+        return self
+
+
+class SftConfig(Adapting):
+    """Supervised fine-tuning of a base model by LoRA, on what doctors replied."""
+
+    stage: ClassVar[str] = "sft"
+
+    epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the dialogues")
+    learning_rate: float = Field(5e-4, gt=0, le=1, description="Peak learning rate of AdamW")
+
+
+class Sampling(Settings):
+    """How responses are sampled."""
+
+    temperature: float = Field(1.0, gt=0, le=5, description="Of sampling")
+    max_new_tokens: int = Field(512, ge=1, description="Longest response, in tokens")
+    generate_batch_size: int = Field(16, ge=1, description="Prompts that are answered together")
+
+
+class GenerateConfig(Sampling):
+    """Sampling K responses a turn for the doctors to rank."""
+
+    stage: ClassVar[str] = "generate"
+
+    k: int = Field(4, ge=2, le=5, description="Responses a turn")
+    top_p: float = Field(0.95, gt=0, le=1, description="Of sampling: share of probability kept")
+    max_length: int = Field(4096, ge=16, description="Tokens of a prompt with its history; longer ones are cut")
+    similar_above: float = Field(0.9, gt=0, le=1, description="Responses more alike than this are sampled again")
+    attempts: int = Field(4, ge=1, le=50, description="How often a near-duplicate is sampled again")
+
+
+class RewardConfig(Adapting):
+    """The reward model: the medical base, LoRA, a linear head, all pairs of a turn in one loss."""
+
+    stage: ClassVar[str] = "reward"
+
+    learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of AdamW")
+    epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the turns")
+    select_by: Literal["accuracy", "loss"] = Field("accuracy", description="What the best checkpoint is best in")
+    average_over: Literal["all pairs", "strict pairs"] = Field(
+        "all pairs", description="Divisor of a turn's loss: C(n, 2) as in the paper, or its pairs that are no ties"
+    )
+
+
+class PpoConfig(Adapting, Sampling):
+    """PPO of the fine-tuned model against the reward model, with a KL penalty towards where it started."""
+
+    stage: ClassVar[str] = "ppo"
+
+    epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the prompts")
+    learning_rate: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of the policy")
+    critic_learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of the critic")
+    adam_epsilon: float = Field(1e-5, gt=0, description="Of AdamW; PPO is usually run with a larger one")
+    max_new_tokens: int = Field(256, ge=1, description="Longest response, in tokens")
+    rollout_size: int = Field(32, ge=1, description="Prompts answered before the model is updated on them")
+    ppo_epochs: int = Field(2, ge=1, le=20, description="Passes over a rollout")
+    kl_coefficient: float = Field(0.05, ge=0, description="Price of a nat of divergence from the reference")
+    gamma: float = Field(1.0, gt=0, le=1, description="Discount of later rewards")
+    gae_lambda: float = Field(0.95, ge=0, le=1, description="Of generalised advantage estimation")
+    clip_range: float = Field(0.2, gt=0, lt=1, description="How far the ratio of probabilities may count")
+    value_clip_range: float = Field(0.2, gt=0, description="How far a value may move in one rollout")
+    whiten_rewards: bool = Field(False, description="Scale the rewards of a rollout to unit variance")
+    missing_end_penalty: float = Field(1.0, ge=0, description="Taken off the score of a response that did not end")
+    compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
+    despite_gate: bool = Field(
+        False, description="Run even if the reward model does not beat 'the longer answer wins' beyond its interval"
+    )
+
+    @model_validator(mode="after")
+    def _whole_mini_batches(self) -> Self:
+        if self.rollout_size % self.batch_size:
+            raise ValueError("rollout_size must be a multiple of batch_size: change one of the two")
+        return self
+
+
+class EvaluateConfig(Settings):
+    """Measuring checkpoints on what no training has seen and nothing selects on."""
+
+    stage: ClassVar[str] = "evaluate"
+
+    max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
+    batch_size: int = Field(8, ge=1, description="Turns scored together")
+
+
+CONFIGS: dict[str, type[Settings]] = {
+    config.stage: config
+    for config in (PretrainConfig, SftConfig, GenerateConfig, RewardConfig, PpoConfig, EvaluateConfig)
+}
+
+
+def _sentence(error: Any) -> str:
+    name = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        return f"{name}: there is no such setting"
+    message = error["msg"].removeprefix("Value error, ")
+    return f"{name}: {message[0].lower()}{message[1:]} (it is {error['input']!r})" if name else message

@@ -1,0 +1,202 @@
+"""The only reader of a snapshot, and of the registered data sets beside it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from rlhf.checkpoints import hash_file
+
+Split = Literal["train", "validation", "report"]
+Exchange = tuple[str, str]
+SUPPORTED_FORMAT = 1
+
+
+class DataError(ValueError):
+    """Data that cannot be used; the message says which and what to do."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a response answers."""
+
+    history: tuple[Exchange, ...]
+    message: str
+    system: str | None = None
+
+
+@dataclass(frozen=True)
+class Pair:
+    """``better`` stands above ``worse`` (numbers of responses); ``ability`` 1 to 9 decides, None if none was named."""
+
+    better: int
+    worse: int
+    ability: int | None
+    provenance: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A settled turn. ``responses`` are the K and, where an expert rewrote the answer, the rewrite as the last."""
+
+    dialogue: str
+    number: int
+    split: Split
+    prompt: Prompt
+    responses: tuple[str, ...]
+    pairs: tuple[Pair, ...]
+    department: str = ""
+    in_distribution: bool | None = None
+    safety: bool = False
+    settled_by: str = ""
+    places: tuple[int, ...] | None = None
+    rewritten: bool = False
+
+    def gap(self, pair: Pair) -> int | None:
+        """By how many groups the two stand apart; None where the turn has no whole order, or for a rewrite."""
+        if self.places is None or max(pair.better, pair.worse) >= len(self.places):
+            return None
+        return self.places[pair.worse] - self.places[pair.better]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How one annotator placed the responses of a turn: 0 the best group; None without an order."""
+
+    annotator: str
+    places: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A frozen campaign. Raises DataError where a file is missing or is not what the manifest sealed."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: Path) -> Snapshot:
+        """Opens a snapshot and checks its seals."""
+        file = folder / "manifest.json"
+        if not file.exists():
+            raise DataError(f"{folder} has no manifest.json: name the folder that freezing a campaign made.")
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        if manifest.get("format") != SUPPORTED_FORMAT:
+            raise DataError(f"{folder} has format {manifest.get('format')}, but this version reads {SUPPORTED_FORMAT}.")
+        for name, seal in manifest["files"].items():
+            if not (folder / name).exists() or hash_file(folder / name) != seal["sha256"]:
+                raise DataError(f"{folder / name} is not the file that was frozen: copy the snapshot again.")
+        return cls(folder, manifest)
+
+    @property
+    def sha256(self) -> str:
+        """The hash of the manifest, which seals all the rest."""
+        return hash_file(self.folder / "manifest.json")
+
+    @cached_property
+    def turns(self) -> tuple[Turn, ...]:
+        """Every settled turn."""
+        return tuple(_turn(row) for row in _rows(self.folder / "turns.jsonl"))
+
+    @cached_property
+    def judgements(self) -> dict[tuple[str, int], list[Judgement]]:
+        """By dialogue and turn number, how each of its annotators placed the responses."""
+        found: dict[tuple[str, int], list[Judgement]] = {}
+        for row in _rows(self.folder / "rankings.jsonl"):
+            given = Judgement(row["annotator"], _places(row["groups"]))
+            found.setdefault((row["dialogue"], row["number"]), []).append(given)
+        return found
+
+    def part(self, split: Split) -> list[Turn]:
+        """The turns of one part of the data."""
+        return [turn for turn in self.turns if turn.split == split]
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    """A dialogue to learn from: prompt and replies in turn."""
+
+    exchanges: tuple[Exchange, ...]
+    system: str | None = None
+
+
+def read_texts(file: Path) -> list[str]:
+    """The rows of a corpus that are plain text: ``{"text": …}``."""
+    return [row["text"] for row in _rows(file) if "text" in row]
+
+
+def read_dialogues(file: Path) -> list[Dialogue]:
+    """The rows of a file that are ``{"messages": […]}`` ending with the doctor."""
+    found = []
+    for number, row in enumerate(_rows(file), start=1):
+        if "messages" in row:
+            system, spoken = _spoken(row["messages"])
+            if len(spoken) % 2 or not spoken:
+                raise DataError(f"{file}, row {number}: a dialogue to learn from ends with what the assistant said.")
+            found.append(Dialogue(tuple(zip(spoken[::2], spoken[1::2], strict=True)), system))
+    return found
+
+
+def read_prompts(file: Path) -> list[Prompt]:
+    """The prompts of a file of ``{"messages": […]}`` ending with the patient."""
+    found = []
+    for number, row in enumerate(_rows(file), start=1):
+        system, spoken = _spoken(row.get("messages", []))
+        if len(spoken) % 2 == 0:
+            raise DataError(f"{file}, row {number}: a prompt ends with what the user said.")
+        history = tuple(zip(spoken[:-1:2], spoken[1::2], strict=True))
+        found.append(Prompt(history, spoken[-1], system))
+    return found
+
+
+def _spoken(messages: Sequence[dict[str, str]]) -> tuple[str | None, list[str]]:
+    texts = [message["content"] for message in messages]
+    if messages and messages[0]["role"] == "system":
+        return texts[0], texts[1:]
+    return None, texts
+
+
+def _turn(row: dict[str, Any]) -> Turn:
+    responses = [response["text"] for response in row["responses"]]
+    rewrite = row["rewrite"]
+    pairs = tuple(
+        Pair(pair["better"], pair["worse"], pair["ability"], pair["provenance"])
+        for pair in row["pairs"]
+        if "better" in pair and pair["provenance"] != "unreviewed"
+    )
+    return Turn(
+        dialogue=row["dialogue"],
+        number=row["number"],
+        split=row["split"],
+        prompt=Prompt(tuple((p, d) for p, d in row["history"]), row["message"], row["system"]),
+        responses=(*responses, *([rewrite] if rewrite is not None else [])),
+        pairs=pairs,
+        department=row["department"],
+        in_distribution=row["in_distribution"],
+        safety=row["safety"],
+        settled_by=row["settled_by"],
+        places=_places_of_order(row["order"]),
+        rewritten=rewrite is not None,
+    )
+
+
+def _places(groups: Sequence[Sequence[int]]) -> tuple[int, ...] | None:
+    place = {response: number for number, group in enumerate(groups) for response in group}
+    return tuple(place[response] for response in range(len(place))) if place else None
+
+
+def _places_of_order(order: str | None) -> tuple[int, ...] | None:
+    if order is None:
+        return None
+    return _places([["ABCDE".index(letter) for letter in group.split(" = ")] for group in order.split(" > ")])
+
+
+def _rows(file: Path) -> Iterator[dict[str, Any]]:
+    if not file.exists():
+        raise DataError(f"{file} does not exist.")
+    with file.open(encoding="utf-8") as lines:
+        yield from (json.loads(line) for line in lines if line.strip())

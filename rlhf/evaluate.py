@@ -1,0 +1,134 @@
+"""Measuring on the report split, which no training has seen and nothing selects on."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import set_seed
+
+from rlhf import checkpoints, networks
+from rlhf.config import EvaluateConfig
+from rlhf.data import Pair, Snapshot, Turn
+from rlhf.scoring import score_sequences
+from rlhf.sequences import Encoder, fit
+from rlhf.stage import Stage
+
+EVALUATION = "evaluation.json"
+RESAMPLES = 1000
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A strict pair of a held-out turn, with what the scores say; ``right`` is 1, 0, or 0.5 for equal scores."""
+
+    turn: Turn
+    pair: Pair
+    right: float
+
+
+def share(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
+    """The share that is right, with a 95 % percentile bootstrap over dialogues, and how many pairs it is of."""
+    if not judged:
+        return {"value": None, "low": None, "high": None, "n": 0}
+    by_dialogue: dict[str, list[float]] = defaultdict(list)
+    for each in judged:
+        by_dialogue[each.turn.dialogue].append(each.right)
+    sums = np.array([[sum(right), len(right)] for right in by_dialogue.values()])
+    rng = np.random.default_rng(seed)
+    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
+    drawn = weights @ sums
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    value = sums[:, 0].sum() / sums[:, 1].sum()
+    return {"value": float(value), "low": float(low), "high": float(high), "n": int(sums[:, 1].sum())}
+
+
+def judge_pairs(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[Judged]:
+    """Every strict pair of the turns; ``scores`` has one number a response."""
+    return [
+        Judged(turn, pair, _right(given[pair.better], given[pair.worse]))
+        for turn, given in zip(turns, scores, strict=True)
+        for pair in turn.pairs
+    ]
+
+
+def by(judged: Iterable[Judged], key: Callable[[Judged], object]) -> dict[str, dict[str, Any]]:
+    """The share that is right in each group that ``key`` names; None is no group."""
+    groups: dict[str, list[Judged]] = defaultdict(list)
+    for each in judged:
+        name = key(each)
+        if name is not None:
+            groups[str(name)].append(each)
+    return {name: share(groups[name]) for name in sorted(groups)}
+
+
+def longer_wins(turns: Sequence[Turn]) -> list[Judged]:
+    """What a judge says who always prefers the longer answer."""
+    return judge_pairs(turns, [[float(len(text)) for text in turn.responses] for turn in turns])
+
+
+def experts_agree(snapshot: Snapshot, turns: Sequence[Turn]) -> list[Judged]:
+    """For each strict pair of the turns, whether its two annotators gave it the same relation."""
+    found = []
+    for turn in turns:
+        places = [j.places for j in snapshot.judgements.get((turn.dialogue, turn.number), []) if j.places is not None]
+        if len(places) != 2:
+            continue
+        for pair in turn.pairs:
+            if max(pair.better, pair.worse) < len(places[0]):
+                first, second = (np.sign(p[pair.better] - p[pair.worse]) for p in places)
+                found.append(Judged(turn, pair, float(first == second)))
+    return found
+
+
+def evaluate_reward(
+    model: Any, encoder: Encoder, snapshot: Snapshot, config: EvaluateConfig, device: torch.device
+) -> dict[str, Any]:
+    """Held-out pair accuracy beside the experts' agreement and the longer-answer baseline."""
+    turns = [turn for turn in snapshot.part("report") if turn.pairs]
+    fitted = [fit(encoder, turn.prompt, turn.responses, config.max_length) for turn in turns]
+    flat = [ids for each in fitted for ids in each.sequences]
+    scores = iter(score_sequences(model, flat, encoder.pad_id, config.batch_size * 4, device))
+    by_turn = [[next(scores) for _ in turn.responses] for turn in turns]
+    judged = judge_pairs(turns, by_turn)
+    return {
+        "turns": len(turns),
+        "accuracy": share(judged),
+        "longer_wins": share(longer_wins(turns)),
+        "experts_agree": share(experts_agree(snapshot, turns)),
+        "by_gap": by(judged, lambda j: j.turn.gap(j.pair)),
+        "longer_wins_by_gap": by(longer_wins(turns), lambda j: j.turn.gap(j.pair)),
+        "by_ability": by(judged, lambda j: j.pair.ability),
+        "experts_agree_by_ability": by(experts_agree(snapshot, turns), lambda j: j.pair.ability),
+        "by_provenance": by(judged, lambda j: j.pair.provenance),
+    }
+
+
+def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
+    """Evaluates a reward model on the snapshot's report split; the result also lands beside the model."""
+    set_seed(config.seed)
+    base, reward = stage.input("base"), stage.input("reward")
+    encoder = Encoder.of(networks.load_tokenizer(base))
+    model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    result = evaluate_reward(model.to(device), encoder, stage.snapshot(), config, device)
+    write_evaluation(reward, result)
+    with checkpoints.writing(stage.folder / checkpoints.MODEL) as folder:
+        write_evaluation(folder, result)
+        stage.lineage(config).write(folder)
+    return result
+
+
+def write_evaluation(folder: Path, result: dict[str, Any]) -> None:
+    """Keeps an evaluation beside the model that it is of."""
+    (folder / EVALUATION).write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+
+
+def _right(better: float, worse: float) -> float:
+    return 0.5 if better == worse else float(better > worse)

@@ -1,0 +1,170 @@
+"""Loading base models and putting adapters and heads on them. Only safetensors, never code that came with a model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import types
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers.modeling_outputs import SequenceClassifierOutput
+
+from rlhf.checkpoints import CheckpointError
+from rlhf.config import Adapting, Dtype
+
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+SCALE = "score_scale.json"
+SCORE_WEIGHT = "base_model.model.score.weight"
+
+
+def require_base(folder: Path) -> None:
+    """Raises CheckpointError where a folder is not a base model that may be loaded."""
+    config = folder / "config.json"
+    if not config.exists():
+        raise CheckpointError(f"{folder} has no config.json: name the folder of a model saved by transformers.")
+    if "auto_map" in json.loads(config.read_text(encoding="utf-8")):
+        raise CheckpointError(f"{folder} wants to run code of its own (auto_map): such models are not loaded here.")
+    if not any(folder.glob("*.safetensors")):
+        raise CheckpointError(f"{folder} has no *.safetensors: save its weights with safe_serialization first.")
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a base model or of a checkpoint."""
+    return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
+
+
+def load_causal(folder: Path, dtype: Dtype) -> Any:
+    """A base model that generates."""
+    require_base(folder)
+    return AutoModelForCausalLM.from_pretrained(
+        str(folder), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+    )
+
+
+def load_scorer(folder: Path, dtype: Dtype, pad_id: int) -> Any:
+    """A base model with a new linear head that scores: its weights have standard deviation 1 / sqrt(d + 1).
+
+    Source of the initialisation: Huang et al. 2024 (N implementation details of RLHF with PPO).
+    """
+    require_base(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        str(folder), num_labels=1, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+    )
+    model.config.pad_token_id = pad_id
+    model.score = nn.Linear(model.config.get_text_config().hidden_size, 1, bias=False)  # float32 over any base
+    nn.init.normal_(model.score.weight, std=1 / math.sqrt(model.score.in_features + 1))
+    read_scores_where_told(model)
+    return model
+
+
+def read_scores_where_told(model: Any) -> None:
+    """Gives a sequence classifier a forward that reads the score at ``score_positions`` (B,).
+
+    The library's own looks for the last token that is not padding, which is wrong where padding occurs in a text.
+    """
+
+    def forward(
+        self: Any,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        score_positions: Tensor | None = None,
+        **_ignored: Any,
+    ) -> SequenceClassifierOutput:
+        body = getattr(self, self.base_model_prefix)
+        hidden = body(
+            input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
+        ).last_hidden_state
+        rows = torch.arange(len(input_ids), device=hidden.device)
+        return SequenceClassifierOutput(logits=self.score(hidden[rows, score_positions].float()))
+
+    model.forward = types.MethodType(forward, model)
+
+
+def lora(config: Adapting, task: TaskType, **more: Any) -> LoraConfig:
+    """The LoRA that a config asks for, on every linear layer but the head."""
+    return LoraConfig(
+        task_type=task,
+        r=config.lora_rank,
+        lora_alpha=config.lora_alpha,
+        lora_dropout=config.lora_dropout,
+        target_modules="all-linear",
+        **more,
+    )
+
+
+def with_adapter(model: Any, config: LoraConfig) -> PeftModel:
+    """The model with a new adapter; whatever is trained stands in float32."""
+    adapted = get_peft_model(model, config)
+    for parameter in adapted.parameters():
+        if parameter.requires_grad:
+            parameter.data = parameter.data.float()
+    return adapted
+
+
+def trainable_names(model: nn.Module) -> list[str]:
+    """What training would change."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+
+
+def read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
+    """The configuration and the weights of a saved adapter; raises CheckpointError where there is none."""
+    if not (folder / ADAPTER_WEIGHTS).exists():
+        raise CheckpointError(f"{folder} has no {ADAPTER_WEIGHTS}: name the model folder of a finished run.")
+    config = LoraConfig.from_pretrained(str(folder))
+    return config, load_file(str(folder / ADAPTER_WEIGHTS))
+
+
+def read_score_head(folder: Path) -> Tensor:
+    """The weight (1, d) of a reward model's head; raises CheckpointError where the adapter has none."""
+    _, weights = read_adapter(folder)
+    if SCORE_WEIGHT not in weights:
+        raise CheckpointError(f"{folder} is not a reward model: its adapter has no score head.")
+    return weights[SCORE_WEIGHT].float()
+
+
+def write_scale(folder: Path, mean: float, deviation: float) -> None:
+    """Keeps with a reward model how its scores lie, so that PPO can normalise them."""
+    (folder / SCALE).write_text(json.dumps({"mean": mean, "deviation": deviation}) + "\n", encoding="utf-8")
+
+
+def read_scale(folder: Path) -> tuple[float, float]:
+    """Mean and standard deviation of a reward model's scores on what it was trained on."""
+    if not (folder / SCALE).exists():
+        raise CheckpointError(f"{folder} has no {SCALE}: it is not the model folder of a finished reward run.")
+    scale = json.loads((folder / SCALE).read_text(encoding="utf-8"))
+    return float(scale["mean"]), max(float(scale["deviation"]), 1e-6)
+
+
+def load_policy(base: Path, adapter: Path | None, dtype: Dtype) -> Any:
+    """A base model that generates, with a saved adapter on it if one is given."""
+    model = load_causal(base, dtype)
+    return model if adapter is None else PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
+
+
+def load_reward_model(base: Path, adapter: Path, dtype: Dtype, pad_id: int) -> Any:
+    """A finished reward model, ready to score: ``forward(..., score_positions)`` gives logits (B, 1)."""
+    scorer = load_scorer(base, dtype, pad_id)
+    model = PeftModel.from_pretrained(scorer, str(adapter), is_trainable=False)
+    return model.eval()
+
+
+def save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
+    """Saves tensors as safetensors."""
+    save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, str(file))
+
+
+def load_tensors(file: Path) -> dict[str, Tensor]:
+    """Loads what ``save_tensors`` saved."""
+    return dict(load_file(str(file)))

@@ -1,0 +1,206 @@
+"""PPO: the fine-tuned model, against the reward model, with a KL penalty towards where it started.
+
+A step of the trainer is one optimiser step on ``batch_size`` answered prompts; a rollout of ``rollout_size`` prompts is
+gone through ``ppo_epochs`` times. Checkpoints stand at rollout boundaries, so a resumed run goes on as it would have.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Trainer, TrainingArguments, set_seed
+
+from rlhf import gate, networks
+from rlhf.compare import compare
+from rlhf.config import PpoConfig
+from rlhf.data import Prompt, Snapshot, read_prompts
+from rlhf.losses import policy_loss_sum, value_loss_sum
+from rlhf.quartet import Quartet
+from rlhf.rollout import Rollout, RolloutLoader, answer, judge
+from rlhf.sequences import Encoder, fit
+from rlhf.stage import Stage
+from rlhf.trainer import StageTrainer, common_arguments
+
+
+class PpoTrainer(StageTrainer, Trainer):
+    """A trainer whose data are rollouts that it makes itself."""
+
+    def __init__(
+        self, quartet: Quartet, encoder: Encoder, prompts: Sequence[Sequence[int]], config: PpoConfig, folder: Path
+    ) -> None:
+        """``prompts`` are ids; they are answered in an order drawn with the seed, again and again."""
+        self.encoder, self.config = encoder, config
+        self.prompts = [list(prompt) for prompt in prompts]
+        self.rollouts = max(ceil(config.epochs * len(prompts) / config.rollout_size), 1)
+        self.loader = RolloutLoader(self._next_rollout, self.rollouts, config, config.seed)
+        self._sums: dict[str, float] = defaultdict(float)
+        steps_a_rollout = config.ppo_epochs * (config.rollout_size // config.batch_size)
+        self.steps_a_rollout = steps_a_rollout
+        common = common_arguments(config, folder)
+        common["save_steps"] = ceil(config.save_every / steps_a_rollout) * steps_a_rollout
+        common["adam_epsilon"] = config.adam_epsilon
+        common["num_train_epochs"] = 1
+        args = TrainingArguments(
+            **common, max_steps=self.rollouts * steps_a_rollout, ignore_data_skip=True, label_names=["rollout"]
+        )
+        super().__init__(model=quartet, args=args, train_dataset=self.prompts)
+
+    # 1. The data: rollouts.
+
+    def get_train_dataloader(self) -> Any:
+        """Rollouts instead of a data set; there is nothing to prepare for a device."""
+        return self.loader
+
+    def num_examples(self, _dataloader: Any) -> int:
+        """Answered prompts."""
+        return self.rollouts * self.config.rollout_size
+
+    def _next_rollout(self) -> Rollout:
+        number = self.loader.done
+        self.records.progress(self.state.global_step, self.state.max_steps, "answering prompts")
+        answered = answer(self.model, self.encoder, self._prompts_of(number), self.config)
+        self.records.progress(self.state.global_step, self.state.max_steps, "updating the policy")
+        rollout, watched = judge(self.model, answered, self.config)
+        self.records.metrics(self.state.global_step, {f"rollout/{name}": value for name, value in watched.items()})
+        return rollout
+
+    def _prompts_of(self, rollout: int) -> list[list[int]]:
+        """The prompts of a rollout: passes over all prompts in ever new orders, as if written one after the other."""
+        start = rollout * self.config.rollout_size
+        chosen = []
+        for position in range(start, start + self.config.rollout_size):
+            lap, place = divmod(position, len(self.prompts))
+            order = random.Random(f"{self.config.seed}:{lap}").sample(range(len(self.prompts)), len(self.prompts))
+            chosen.append(self.prompts[order[place]])
+        return chosen
+
+    # 2. The update: policy, then critic, each forward and backward before the other.
+
+    def _prepare_inputs(self, inputs: dict[str, Rollout]) -> dict[str, Rollout]:
+        return inputs  # made where they are used
+
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rollout]], _device: torch.device) -> Tensor:
+        """The response tokens of the whole step."""
+        tokens = torch.stack([batch["rollout"].response_mask.sum() for batch in batch_samples]).sum()
+        return self.accelerator.reduce(tokens, "sum")
+
+    def training_step(self, model: Any, inputs: dict[str, Rollout], num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of one micro-batch: of the policy's loss, then of the critic's."""
+        model.train()
+        rollout = inputs["rollout"]
+        scale = self.accelerator.num_processes / num_items_in_batch
+        with self.accelerator.no_sync(model):
+            policy_loss = self._policy_loss(model, rollout) * scale
+            self.accelerator.backward(policy_loss)
+        value_loss = self._value_loss(model, rollout) * scale
+        self.accelerator.backward(value_loss)
+        self._sums["policy_loss"] += policy_loss.item()
+        self._sums["value_loss"] += value_loss.item()
+        return (policy_loss + value_loss).detach()
+
+    def _policy_loss(self, model: Any, rollout: Rollout) -> Tensor:
+        tokens = _token_mask(rollout)
+        log_probs = model("policy", rollout.ids, rollout.mask, rollout.response_mask)
+        loss = policy_loss_sum(log_probs, rollout.log_probs[tokens], rollout.advantages[tokens], self.config.clip_range)
+        self._sums["tokens"] += len(log_probs)
+        self._sums["clipped"] += loss.clipped.item()
+        self._sums["divergence"] += loss.divergence.item()
+        return loss.total
+
+    def _value_loss(self, model: Any, rollout: Rollout) -> Tensor:
+        tokens = _token_mask(rollout)
+        values = model("critic", rollout.ids, rollout.mask, rollout.response_mask)
+        return value_loss_sum(values, rollout.values[tokens], rollout.returns[tokens], self.config.value_clip_range)
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        """Adds what the steps since the last log summed up."""
+        sums, self._sums = self._sums, defaultdict(float)
+        if sums["tokens"]:
+            logs |= {
+                "policy_loss": sums["policy_loss"] / self.args.logging_steps,
+                "value_loss": sums["value_loss"] / self.args.logging_steps,
+                "clipped_share": sums["clipped"] / sums["tokens"],
+                "update_divergence": sums["divergence"] / sums["tokens"],
+            }
+        super().log(logs, start_time)
+
+    # 3. Rates of their own, and checkpoints of all that is trained.
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """AdamW with one group for the policy and one for the critic."""
+        quartet = self.model if model is None else model
+        optimizer = getattr(self, "optimizer", None)
+        if optimizer is None:
+            groups = [
+                {"params": quartet.trained("policy"), "lr": self.config.learning_rate},
+                {"params": quartet.trained("critic"), "lr": self.config.critic_learning_rate},
+            ]
+            optimizer = torch.optim.AdamW(groups, eps=self.config.adam_epsilon, weight_decay=self.config.weight_decay)
+            self.optimizer = optimizer
+        return optimizer
+
+    def save_model(self, output_dir: str | None = None, _internal_call: bool = False) -> None:
+        """Writes the trained adapters and the critic's head."""
+        if self.args.should_save:
+            self.model.save(Path(output_dir or self.args.output_dir))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        self.model.load(Path(resume_from_checkpoint))
+
+    def _running(self) -> dict[str, Any]:
+        return {**super()._running(), "rollouts_done": self.loader.done}
+
+    def _load_running(self, state: dict[str, Any]) -> None:
+        super()._load_running(state)
+        self.loader.done = state["rollouts_done"]
+
+
+def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
+    """Trains the policy and returns what was measured. Resumes where an earlier attempt stood."""
+    set_seed(config.seed)
+    base, reward = stage.input("base"), stage.input("reward")
+    gate.require(reward, stage, despite=config.despite_gate)
+    tokenizer = networks.load_tokenizer(base)
+    encoder = Encoder.of(tokenizer)
+    snapshot = stage.snapshot()
+
+    # 1. Prompts apart from what validates and reports.
+    prompts = training_prompts(snapshot, stage.optional("data"))
+    room = max(config.max_length - config.max_new_tokens, config.max_length // 2)
+    ids = [fit(encoder, prompt, (), room).prompt for prompt in prompts]
+
+    # 2. Four networks over one base, which stays as it is.
+    quartet = Quartet(base, stage.optional("policy"), reward, config)
+    trainer = PpoTrainer(quartet, encoder, ids, config, stage.folder)
+    trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "updating the policy")
+    trainer.train_or_resume()
+
+    # 3. The policy's folder, and the same prompts answered before and after.
+    if trainer.args.should_save:
+        with stage.model_folder() as folder:
+            quartet.save_adapter("policy", folder)
+            quartet.save_adapter("critic", folder / "critic")
+            tokenizer.save_pretrained(str(folder))
+            stage.lineage(config, step=trainer.state.global_step).write(folder)
+    compared = compare(quartet, encoder, snapshot.part("report"), config, stage.folder, stage.records)
+    return {"steps": trainer.state.global_step, "prompts": len(ids), "rollouts": trainer.rollouts, **compared}
+
+
+def training_prompts(snapshot: Snapshot, data: Path | None) -> list[Prompt]:
+    """The prompts of the training dialogues, and those of a registered file if one is given, each once."""
+    found = [turn.prompt for turn in snapshot.part("train")]
+    if data is not None:
+        found += read_prompts(data)
+    return list(dict.fromkeys(found))
+
+
+def _token_mask(rollout: Rollout) -> Tensor:
+    """(B, R): True where a response token stands."""
+    return rollout.response_mask[:, -rollout.log_probs.shape[1] :]

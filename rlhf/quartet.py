@@ -1,0 +1,162 @@
+"""Policy, reference, reward model and critic: four adapters and two heads over one frozen base.
+
+The active adapter is global state of the library, so it is set here and nowhere else: each forward names its adapter,
+and whoever computes gradients runs forward and backward of one adapter before the next.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, set_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict
+from torch import Tensor, nn
+
+from rlhf import networks
+from rlhf.config import PpoConfig
+from rlhf.losses import token_log_probs
+
+Adapter = Literal["policy", "reference", "reward", "critic"]
+TRAINED: tuple[Adapter, ...] = ("policy", "critic")
+CHUNK = 2048
+HEADS = "heads.safetensors"
+
+
+class Quartet(nn.Module):
+    """The four networks of PPO. Heads and trained adapters stand in float32 over a base in any precision."""
+
+    def __init__(self, base: Path, policy: Path | None, reward: Path, config: PpoConfig) -> None:
+        """Loads the base and the adapters; the critic starts as a copy of the reward model, head included.
+
+        Without a policy adapter, policy and reference start as the base itself.
+        """
+        super().__init__()
+        causal = networks.load_causal(base, config.dtype)
+        self.temperature = config.temperature
+        self.model: Any = _with_policy(causal, policy, config)
+        reward_config, reward_weights = networks.read_adapter(reward)
+        body = {name: weight for name, weight in reward_weights.items() if name != networks.SCORE_WEIGHT}
+        for name in ("reward", "critic"):
+            self._add(name, reward_config, body)
+        mean, deviation = networks.read_scale(reward)
+        head = networks.read_score_head(reward)
+        self.reward_head = _linear(head / deviation, -mean / deviation)
+        self.value_head = _linear(head / deviation, -mean / deviation)
+        self.without_dropout()
+        self._trained = {id(parameter) for adapter in TRAINED for parameter in self.trained(adapter)}
+        self._keep_trainable()
+
+    @property
+    def causal(self) -> Any:
+        """The base with its language-model head."""
+        return self.model.get_base_model()
+
+    def without_dropout(self) -> None:
+        """PPO compares probabilities of the same tokens before and after: they must not differ by chance."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+
+    def use(self, adapter: Adapter) -> None:
+        """Makes one adapter the active one; which parameters train stays as it was."""
+        self.model.base_model.set_adapter(adapter)
+        self._keep_trainable()
+
+    def forward(self, adapter: Adapter, ids: Tensor, mask: Tensor, response_mask: Tensor) -> Tensor:
+        """What an adapter says about each response token: (N,) over the True positions of ``response_mask``, in order.
+
+        ids, mask (B, T): prompt, filled on the left, and response, filled on the right; response_mask (B, T) True where
+        a real response token stands. Policy and reference give log-probabilities; the critic gives the value of the
+        state before the token.
+        """
+        hidden = self._hidden(adapter, ids, mask)
+        before = hidden[:, :-1][response_mask[:, 1:]]
+        if adapter == "critic":
+            return self.value_head(before.float()).squeeze(-1)
+        return token_log_probs(before, ids[response_mask], self.causal.lm_head, self.temperature, CHUNK)
+
+    @torch.no_grad()
+    def scores(self, ids: Tensor, mask: Tensor, response_mask: Tensor) -> Tensor:
+        """The normalised score (B,) of each response, read at its last token."""
+        hidden = self._hidden("reward", ids, mask)
+        positions = torch.arange(ids.shape[1], device=ids.device)
+        last = (positions * response_mask).argmax(dim=1)
+        picked = hidden[torch.arange(len(ids), device=ids.device), last]
+        return self.reward_head(picked.float()).squeeze(-1)
+
+    def trained(self, adapter: Adapter) -> list[nn.Parameter]:
+        """The parameters that a trained adapter trains."""
+        own = [p for name, p in self.model.named_parameters() if f".{adapter}." in name]
+        return own + (list(self.value_head.parameters()) if adapter == "critic" else [])
+
+    def save(self, folder: Path) -> None:
+        """Writes the trained adapters as ordinary ones, and the critic's head."""
+        for adapter in TRAINED:
+            self.save_adapter(adapter, folder / adapter)
+        networks.save_tensors(dict(self.value_head.state_dict()), folder / HEADS)
+
+    def save_adapter(self, adapter: Adapter, folder: Path) -> None:
+        """Writes one adapter so that other tools load it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        weights = get_peft_model_state_dict(self.model, adapter_name=adapter)
+        networks.save_tensors(weights, folder / networks.ADAPTER_WEIGHTS)
+        self.model.peft_config[adapter].save_pretrained(str(folder))
+
+    def load(self, folder: Path) -> None:
+        """Takes up what ``save`` wrote."""
+        for adapter in TRAINED:
+            _, weights = networks.read_adapter(folder / adapter)
+            set_peft_model_state_dict(self.model, weights, adapter_name=adapter)
+        self.value_head.load_state_dict(networks.load_tensors(folder / HEADS))
+
+    def _hidden(self, adapter: Adapter, ids: Tensor, mask: Tensor) -> Tensor:
+        self.use(adapter)
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        body = getattr(self.causal, self.causal.base_model_prefix)
+        return body(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+
+    def _add(self, name: str, config: LoraConfig, weights: dict[str, Tensor]) -> None:
+        plain = _plain(config)
+        self.model.add_adapter(name, plain)
+        set_peft_model_state_dict(self.model, weights, adapter_name=name)
+
+    def _keep_trainable(self) -> None:
+        for parameter in self.parameters():
+            parameter.requires_grad_(id(parameter) in self._trained)
+
+
+def _with_policy(causal: Any, policy: Path | None, config: PpoConfig) -> PeftModel:
+    """The base with the adapters ``policy`` and ``reference``, equal at the start."""
+    if policy is None:
+        fresh = networks.lora(config, TaskType.CAUSAL_LM)
+        model = get_peft_model(causal, fresh, adapter_name="policy")
+        weights = get_peft_model_state_dict(model, adapter_name="policy")
+    else:
+        saved, weights = networks.read_adapter(policy)
+        model = get_peft_model(causal, _plain(saved), adapter_name="policy")
+        set_peft_model_state_dict(model, weights, adapter_name="policy")
+    model.add_adapter("reference", _plain(model.peft_config["policy"]))
+    set_peft_model_state_dict(model, {k: v.clone() for k, v in weights.items()}, adapter_name="reference")
+    return model
+
+
+def _plain(config: LoraConfig) -> LoraConfig:
+    """A config for an adapter over a causal model: the reward model's head is not part of it."""
+    values = {
+        "r": config.r,
+        "lora_alpha": config.lora_alpha,
+        "lora_dropout": 0.0,
+        "target_modules": config.target_modules,
+        "bias": config.bias,
+        "use_rslora": config.use_rslora,
+    }
+    return LoraConfig(task_type=TaskType.CAUSAL_LM, **values)
+
+
+def _linear(weight: Tensor, bias: float) -> nn.Linear:
+    head = nn.Linear(weight.shape[1], 1)
+    head.weight.data.copy_(weight)
+    head.bias.data.fill_(bias)
+    return head
