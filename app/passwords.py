@@ -7,6 +7,8 @@ from threading import BoundedSemaphore
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from app.words import N_
+
 SHORTEST, LONGEST = 8, 200
 GUESSES = """
 12345678 123456789 1234567890 password password1 qwertyui qwerty123 iloveyou 11111111 00000000 abc12345 zhongjing
@@ -44,10 +46,10 @@ def outdated(kept: str) -> bool:
 def weakness(password: str, *context: str) -> str | None:
     """Why a password is refused, as a sentence to show; None if it is good enough."""
     if len(password) < SHORTEST:
-        return "The password is too short: take at least 8 characters."
+        return N_("The password is too short: take at least 8 characters.")
     if len(password) > LONGEST:
-        return "The password is too long: take at most 200 characters."
+        return N_("The password is too long: take at most 200 characters.")
     lowered = password.lower()
     if lowered in FIRST_GUESSES or len(set(password)) < 4 or any(word and lowered == word.lower() for word in context):
-        return "This password is among the first that anybody would try: choose another."
+        return N_("This password is among the first that anybody would try: choose another.")
     return None

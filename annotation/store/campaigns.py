@@ -13,6 +13,7 @@ from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit
 from annotation.tables import (
+    Assignment,
     Campaign,
     Guideline,
     Membership,
@@ -70,6 +71,27 @@ def create(
     session.flush()
     audit.record(session, actor_id, "campaign created", f"campaign {campaign.id}", name=name, k=k)
     return campaign
+
+
+def change_rules(
+    session: Session,
+    campaign: Campaign,
+    *,
+    ties_allowed: bool,
+    is_open: bool,
+    priority_rule: PriorityRule,
+    rewrite_template: str,
+    lease_minutes: int,
+    actor_id: int | None,
+) -> None:
+    """Changes what holds from now on; what was ranked before stays as it is."""
+    campaign.ties_allowed = ties_allowed
+    campaign.open = is_open
+    campaign.priority_rule = priority_rule
+    campaign.rewrite_template = rewrite_template
+    campaign.lease_minutes = lease_minutes
+    subject = f"campaign {campaign.id}"
+    audit.record(session, actor_id, "rules changed", subject, ties=ties_allowed, open=is_open, rule=priority_rule)
 
 
 def guideline(session: Session, campaign_id: int) -> Guideline:
@@ -132,6 +154,13 @@ def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:
     """The open campaigns in which somebody ranks, oldest first."""
     mine = select(Campaign).join(Membership).where(Membership.user_id == user_id, Campaign.open.is_(True))
     return session.scalars(mine.order_by(Campaign.id)).all()
+
+
+def rankings_today(session: Session, user_id: int, now: datetime | None = None) -> int:
+    """How many turns somebody has ranked in the last 24 hours."""
+    since = (now or utcnow()) - timedelta(hours=24)
+    mine = select(func.count(Ranking.id)).join(Ranking.assignment).where(Assignment.user_id == user_id)
+    return session.scalar(mine.where(Ranking.version == 1, Ranking.created_at > since)) or 0
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,12 @@ def set_state(session: Session, user: User, state: UserState, *, actor_id: int) 
     audit.record(session, actor_id, f"user {user.state}", f"user {user.id}")
 
 
+def set_right(session: Session, user: User, *, may_adjudicate: bool, actor_id: int) -> None:
+    """Whether an annotator may adjudicate turns that are not their own."""
+    user.may_adjudicate = may_adjudicate
+    audit.record(session, actor_id, "right changed", f"user {user.id}", may_adjudicate=may_adjudicate)
+
+
 def log_in(session: Session, user: User, now: datetime | None = None) -> str:
     """Opens a login session and returns its token, which is not kept."""
     now = now or utcnow()

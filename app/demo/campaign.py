@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from sqlalchemy.orm import Session
@@ -13,9 +12,10 @@ from annotation.db import Database
 from annotation.formats.reading import read_file
 from annotation.store import campaigns, imports, people, places, rankings, reviews
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Assignment, Campaign, Role, TurnState, User
-from app.demo.experts import ADJUDICATOR, ANNOTATORS, known_faults, say
+from annotation.tables import Adjudication, Role, Turn, TurnState, User
+from app.demo.experts import ADJUDICATOR, ANNOTATORS, Expert, Severities, known_faults, say
 from app.demo.guideline import GUIDELINE, REWRITE
+from app.demo.people import VISITORS
 from app.passwords import hash_password
 
 NAME = "示例：十四科室"
@@ -25,27 +25,6 @@ LEFT_CONTESTED = 8
 
 Watch = Callable[[str, int, int], None]
 """Called with what is going on, how far it is, and how far it goes."""
-
-
-@dataclass(frozen=True)
-class Login:
-    """Somebody whom the visitor may be."""
-
-    login: str
-    name: str
-    role: Role
-
-    @property
-    def password(self) -> str:
-        """Only the demo has passwords that anybody can know."""
-        return f"demo-{self.login}-2026"
-
-
-VISITORS = (
-    Login("annotator", "访客医师", Role.ANNOTATOR),
-    Login("adjudicator", "访客专家", Role.ADJUDICATOR),
-    Login("admin", "访客管理员", Role.ADMIN),
-)
 
 
 def prepare(database: Database) -> int:
@@ -76,7 +55,7 @@ def rank(database: Database, campaign_id: int, watch: Watch) -> None:
         watch("simulated doctors rank", done, goal)
         for number, expert in enumerate(ANNOTATORS, start=1):
             with database.writing() as session:
-                _rank_one(session, campaign_id, f"simulated{number}", lambda turn, faults, e=expert: e.rank(turn, faults))
+                _rank_one(session, campaign_id, _user(session, f"simulated{number}"), expert)
     watch("simulated doctors rank", goal, goal)
 
 
@@ -95,28 +74,27 @@ def adjudicate(database: Database, campaign_id: int, watch: Watch) -> None:
             _decide(session, review)
 
 
-def _rank_one(session: Session, campaign_id: int, login: str, judge: Callable[..., object]) -> None:
-    campaign = campaigns.get(session, campaign_id)
-    assignment = places.reserve_next(session, _user(session, login), campaign)
+def _rank_one(session: Session, campaign_id: int, user: User, expert: Expert) -> None:
+    assignment = places.reserve_next(session, user, campaigns.get(session, campaign_id))
     if assignment is not None:
-        ranking = judge(_name(assignment), known_faults()[assignment.turn.dialogue.external_id][assignment.turn.number - 1])
-        rankings.submit(session, assignment, Submission(f"{login}-{assignment.id}", ranking))  # type: ignore[arg-type]
+        ranking = expert.rank(_name(assignment.turn), _faults(assignment.turn))
+        rankings.submit(session, assignment, Submission(f"{user.login}-{assignment.id}", ranking))
 
 
 def _decide(session: Session, review: Adjudication) -> None:
     turn = review.turn
-    faults = known_faults()[turn.dialogue.external_id][turn.number - 1]
-    seen = [ADJUDICATOR.perceive(_name_of_turn(turn.dialogue.external_id, turn.number), i, f) for i, f in enumerate(faults)]
+    seen = [ADJUDICATOR.perceive(_name(turn), i, faults) for i, faults in enumerate(_faults(turn))]
     while True:
         case, said = reviews.case_of(session, review), reviews.decisions_of(review)
         question = adjudication.next_step(case, said)
         if question.asks is adjudication.Asks.NOTHING:
             reviews.decide(session, review, review.version)
             return
-        settled = {}
+        answered = None
         if question.asks is adjudication.Asks.ABILITY:
-            settled = {s.pair: s.relation for s in adjudication.settle(case, said.answers)}
-        answer = say(question, seen, settled.get(question.pair) if question.pair else None, turn.campaign.rewrite_template)
+            settled = {each.pair: each.relation for each in adjudication.settle(case, said.answers)}
+            answered = settled[question.pair] if question.pair else None
+        answer = say(question, seen, answered, turn.campaign.rewrite_template)
         if isinstance(answer, bool):
             reviews.answer_outcome(session, review, review.version, none_acceptable=answer)
         elif isinstance(answer, str):
@@ -137,9 +115,9 @@ def _user(session: Session, login: str) -> User:
     return user
 
 
-def _name(assignment: Assignment) -> str:
-    return _name_of_turn(assignment.turn.dialogue.external_id, assignment.turn.number)
+def _name(turn: Turn) -> str:
+    return f"{turn.dialogue.external_id}/{turn.number}"
 
 
-def _name_of_turn(dialogue: str, number: int) -> str:
-    return f"{dialogue}/{number}"
+def _faults(turn: Turn) -> list[Severities]:
+    return known_faults()[turn.dialogue.external_id][turn.number - 1]

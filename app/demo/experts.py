@@ -10,6 +10,7 @@ import json
 import random
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 
 from annotation.abilities import Ability
@@ -68,7 +69,7 @@ def rank_by(seen: list[Severities]) -> Ranking:
     vectors = [tuple(each.get(ability, 0) for ability in Ability) for each in seen]
     levels = sorted(set(vectors))
     groups = tuple(tuple(i for i, v in enumerate(vectors) if v == level) for level in levels)
-    boundaries = tuple(_boundary(high, low) for high, low in zip(levels, levels[1:], strict=False))
+    boundaries = tuple(_boundary(high, low) for high, low in pairwise(levels))
     none_acceptable = all(max(v[Ability.ACCURACY - 1], v[Ability.SAFETY - 1]) >= SERIOUS for v in vectors)
     return Ranking(groups, boundaries, {i: frozenset(each) for i, each in enumerate(seen)}, none_acceptable)
 

@@ -1,0 +1,148 @@
+"""What handlers ask for: a transaction, who is asking, and things that are theirs to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from annotation.db import Database, utcnow
+from annotation.refusals import Missing
+from annotation.run_tables import Run, Snapshot
+from annotation.store import campaigns, people, rankings, reviews, runs, snapshots
+from annotation.tables import Adjudication, Assignment, Campaign, Role, User
+from app.settings import Settings
+
+
+class LoginRequiredError(Exception):
+    """Nobody is logged in."""
+
+
+def settings_of(request: Request) -> Settings:
+    """The settings of this web."""
+    found: Settings = request.app.state.settings
+    return found
+
+
+def database_of(request: Request) -> Database:
+    """The database of this web."""
+    found: Database = request.app.state.database
+    return found
+
+
+def reading(request: Request) -> Iterator[Session]:
+    """A transaction that only looks."""
+    with database_of(request).reading() as session:
+        yield session
+
+
+def writing(request: Request) -> Iterator[Session]:
+    """A transaction that is committed before the answer leaves."""
+    with database_of(request).writing() as session:
+        yield session
+
+
+Reading = Annotated[Session, Depends(reading, scope="function")]
+Writing = Annotated[Session, Depends(writing, scope="function")]
+WebSettings = Annotated[Settings, Depends(settings_of)]
+Data = Annotated[Database, Depends(database_of)]
+
+
+def token_of(request: Request) -> str:
+    """The login token that the browser sent, or nothing."""
+    return request.cookies.get(settings_of(request).cookie, "")
+
+
+def current_user(request: Request) -> User:
+    """Who is logged in; raises LoginRequiredError."""
+    token = token_of(request)
+    with database_of(request).reading() as session:
+        found = people.logged_in(session, token) if token else None
+    if found is None:
+        raise LoginRequiredError
+    if found.seen_at + people.SEEN_EVERY < utcnow():
+        with database_of(request).writing() as noting:
+            people.seen(noting, token)
+    request.state.user = found.user
+    return found.user
+
+
+CurrentUser = Annotated[User, Depends(current_user)]
+
+
+def annotator(user: CurrentUser) -> User:
+    """Who ranks; to others these pages do not exist."""
+    if user.role is not Role.ANNOTATOR:
+        raise Missing("This page does not exist.")
+    return user
+
+
+def adjudicator(user: CurrentUser) -> User:
+    """Who may work through the review queue."""
+    if not user.adjudicates:
+        raise Missing("This page does not exist.")
+    return user
+
+
+def admin(user: CurrentUser) -> User:
+    """Who administers."""
+    if user.role is not Role.ADMIN:
+        raise Missing("This page does not exist.")
+    return user
+
+
+Annotator = Annotated[User, Depends(annotator)]
+Adjudicator = Annotated[User, Depends(adjudicator)]
+Admin = Annotated[User, Depends(admin)]
+
+
+def own_assignment(assignment_id: int, user: Annotator, session: Writing) -> Assignment:
+    """The assignment, if it is theirs, to work on."""
+    return rankings.own_assignment(session, user, assignment_id)
+
+
+def seen_assignment(assignment_id: int, user: Annotator, session: Reading) -> Assignment:
+    """The assignment, if it is theirs, to look at."""
+    return rankings.own_assignment(session, user, assignment_id)
+
+
+def seen_review(review_id: int, user: Adjudicator, session: Reading) -> Adjudication:
+    """The review, if it is theirs, to look at."""
+    return reviews.own_review(session, user, review_id)
+
+
+def own_review(review_id: int, user: Adjudicator, session: Writing) -> Adjudication:
+    """The review, if it is theirs, to work on."""
+    return reviews.own_review(session, user, review_id)
+
+
+def campaign_seen(campaign_id: int, _user: Admin, session: Reading) -> Campaign:
+    """A campaign, for the admin to look at."""
+    return campaigns.get(session, campaign_id)
+
+
+def campaign_changed(campaign_id: int, _user: Admin, session: Writing) -> Campaign:
+    """A campaign, for the admin to change."""
+    return campaigns.get(session, campaign_id)
+
+
+def run_seen(run_id: int, _user: Admin, session: Reading) -> Run:
+    """A run, for the admin to look at."""
+    return runs.get(session, run_id)
+
+
+def snapshot_seen(snapshot_id: int, _user: Admin, session: Reading) -> Snapshot:
+    """A snapshot, for the admin to look at."""
+    return snapshots.get(session, snapshot_id)
+
+
+OwnAssignment = Annotated[Assignment, Depends(own_assignment)]
+SeenAssignment = Annotated[Assignment, Depends(seen_assignment)]
+SeenReview = Annotated[Adjudication, Depends(seen_review)]
+OwnReview = Annotated[Adjudication, Depends(own_review)]
+CampaignSeen = Annotated[Campaign, Depends(campaign_seen)]
+CampaignChanged = Annotated[Campaign, Depends(campaign_changed)]
+RunSeen = Annotated[Run, Depends(run_seen)]
+SnapshotSeen = Annotated[Snapshot, Depends(snapshot_seen)]

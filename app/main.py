@@ -1,0 +1,112 @@
+"""The web: puts the routes together and says how refusals and errors look."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from urllib.parse import quote
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from annotation.adjudication import CannotFollowError
+from annotation.db import Database
+from annotation.refusals import Conflict, Invalid, Missing, Refused
+from app import words
+from app.deps import LoginRequiredError
+from app.render import STATIC, page, wants_fragment
+from app.routes import ROUTERS
+from app.security import Guard, TooLargeError
+from app.settings import Settings
+from workers.queue import make_app
+
+log = logging.getLogger(__name__)
+
+STATUS: dict[type[Refused], int] = {Missing: 404, Conflict: 409, Invalid: 422}
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The web for these settings, by default those of the environment."""
+    settings = settings or Settings()
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        app.state.database.dispose()
+
+    app = FastAPI(title="Zhongjing", docs_url=None, redoc_url=None, openapi_url=None, lifespan=lifespan)
+    app.state.settings = settings
+    app.state.database = Database(settings.database_url)
+    app.state.queue = make_app(settings)
+    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    for router in ROUTERS:
+        app.include_router(router)
+    _handle_refusals(app)
+    app.add_middleware(Guard, https=settings.https, most_bytes=settings.most_upload_mb * 2**20)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts)
+    return app
+
+
+def _handle_refusals(app: FastAPI) -> None:
+    app.add_exception_handler(Refused, _refused)
+    app.add_exception_handler(CannotFollowError, _cannot_follow)
+    app.add_exception_handler(LoginRequiredError, _login_required)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(TooLargeError, _too_large)
+    app.add_exception_handler(OperationalError, _database_away)
+    app.add_exception_handler(PoolTimeoutError, _database_away)
+    app.add_exception_handler(Exception, _failed)
+
+
+def _refusal(request: Request, status: int, message: str, **parts: object) -> HTMLResponse:
+    name = "_refusal.html" if wants_fragment(request) else "refusal.html"
+    return page(request, name, status=status, message=message, parts=parts, code=status)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Refused)
+    return _refusal(request, STATUS[type(error)], error.message, **error.parts)
+
+
+def _cannot_follow(request: Request, error: Exception) -> Response:
+    return _refusal(request, 409, str(error))
+
+
+def _login_required(request: Request, _error: Exception) -> Response:
+    if wants_fragment(request):
+        return page(request, "_login.html", status=401, headers={"HX-Trigger": "session-expired"})
+    target = request.url.path if request.method == "GET" else "/"
+    return RedirectResponse(f"/login?next={quote(target)}", status_code=303)
+
+
+def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return _refusal(request, 404, words.N_("This page does not exist."))
+    return PlainTextResponse(str(error.detail), status_code=error.status_code)
+
+
+def _too_large(request: Request, _error: Exception) -> Response:
+    return _refusal(request, 413, words.N_("The upload is too large."))
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    log.error("the database is away: %s", type(error).__name__)
+    message = words.N_("The database cannot be reached at the moment. What you entered stays in the page: try again.")
+    answer = _refusal(request, 503, message)
+    answer.headers["retry-after"] = "5"
+    return answer
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    number = secrets.token_hex(4)
+    log.error("error %s at %s %s", number, request.method, request.url.path, exc_info=error)
+    message = words.N_("Something went wrong here. It is noted under number {number}; tell it to your admin.")
+    return _refusal(request, 500, message, number=number)

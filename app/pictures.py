@@ -1,0 +1,57 @@
+"""Pictures drawn as numbers that templates turn into SVG."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from annotation.adjudication import Case
+from annotation.ranking import Ranking
+
+ROW, TOP, LEFT, RIGHT, WIDTH = 44, 46, 70, 250, 320
+
+
+@dataclass(frozen=True)
+class Line:
+    """One response from its place on the left to its place on the right; quiet where nothing about it is contested."""
+
+    letter: str
+    left_y: int
+    right_y: int
+    quiet: bool
+
+
+@dataclass(frozen=True)
+class TwoOrders:
+    """Two orders side by side, a line a response; places that are tied share a box."""
+
+    lines: list[Line]
+    height: int
+    left_ties: list[tuple[int, int]]
+    right_ties: list[tuple[int, int]]
+    left_x: int = LEFT
+    right_x: int = RIGHT
+    width: int = WIDTH
+
+
+def two_orders(sides: Sequence[Ranking], letters: Mapping[int, str], case: Case) -> TwoOrders | None:
+    """The picture of two rankings; None where one of them has no order."""
+    if not all(side.has_order for side in sides):
+        return None
+    (left, left_ties), (right, right_ties) = (_heights(side, letters) for side in sides)
+    contested = {response for pair in case.contested for response in pair}
+    lines = [Line(letters[r], left[r], right[r], r not in contested) for r in sorted(left, key=lambda r: letters[r])]
+    return TwoOrders(lines, TOP + ROW * case.k, left_ties, right_ties)
+
+
+def _heights(side: Ranking, letters: Mapping[int, str]) -> tuple[dict[int, int], list[tuple[int, int]]]:
+    """The height of each response, and for each tie where its box begins and how high it is."""
+    heights: dict[int, int] = {}
+    ties = []
+    for group in side.groups:
+        first = TOP + ROW * len(heights)
+        for response in sorted(group, key=lambda r: letters[r]):
+            heights[response] = TOP + ROW * len(heights)
+        if len(group) > 1:
+            ties.append((first - ROW // 2 + 5, ROW * len(group) - 10))
+    return heights, ties

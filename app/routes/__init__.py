@@ -1,0 +1,34 @@
+"""One file a screen; routes translate, rules decide."""
+
+from app.routes import (
+    audit,
+    campaigns,
+    data,
+    history,
+    imports,
+    login,
+    overview,
+    ranking,
+    review,
+    runs,
+    snapshots,
+    users,
+)
+
+ROUTERS = [
+    module.router
+    for module in (
+        login,
+        ranking,
+        history,
+        review,
+        overview,
+        campaigns,
+        imports,
+        users,
+        snapshots,
+        data,
+        runs,
+        audit,
+    )
+]

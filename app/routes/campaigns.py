@@ -1,0 +1,153 @@
+"""Campaigns: their rules, guideline and members, and the turns in them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from annotation.refusals import Invalid, Missing
+from annotation.store import campaigns, people, places, rankings, snapshots, turns
+from annotation.tables import PriorityRule, Role, TurnState
+from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
+from app.render import page
+
+router = APIRouter(prefix="/admin/campaigns")
+
+PAGE = 50
+
+
+@router.get("/new")
+def show_new(request: Request, _user: Admin) -> HTMLResponse:
+    """The form for a new campaign."""
+    return page(request, "admin/campaign_new.html")
+
+
+@router.post("/new")
+def create(
+    user: Admin,
+    session: Writing,
+    name: Annotated[str, Form(max_length=128)],
+    k: Annotated[int, Form(ge=2, le=5)] = 4,
+    ties_allowed: Annotated[bool, Form()] = False,
+    priority_rule: Annotated[PriorityRule, Form()] = PriorityRule.ENFORCE,
+    guideline: Annotated[str, Form()] = "",
+    rewrite_template: Annotated[str, Form()] = "",
+) -> Response:
+    """Creates a campaign with every annotator as a member."""
+    if not name.strip():
+        raise Invalid("The campaign needs a name.")
+    created = campaigns.create(
+        session,
+        name.strip(),
+        k=k,
+        ties_allowed=ties_allowed,
+        priority_rule=priority_rule,
+        guideline=guideline.strip(),
+        rewrite_template=rewrite_template.strip(),
+        actor_id=user.id,
+    )
+    return RedirectResponse(f"/admin/campaigns/{created.id}", status_code=303)
+
+
+@router.get("/{campaign_id}")
+def show(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResponse:
+    """A campaign: how far it is, its rules, its guideline, its members, its snapshots."""
+    everybody = people.everybody(session)
+    return page(
+        request,
+        "admin/campaign.html",
+        campaign=campaign,
+        progress=campaigns.progress(session, campaign.id),
+        guideline=campaigns.guideline(session, campaign.id),
+        annotators=[user for user in everybody if user.role is Role.ANNOTATOR],
+        members={user.id for user in campaigns.members(session, campaign.id)},
+        snapshots=snapshots.every(session, campaign.id),
+        late=rankings.late_ones(session, campaign.id),
+    )
+
+
+@router.post("/{campaign_id}/rules")
+def change_rules(
+    user: Admin,
+    campaign: CampaignChanged,
+    session: Writing,
+    ties_allowed: Annotated[bool, Form()] = False,
+    open: Annotated[bool, Form()] = False,
+    priority_rule: Annotated[PriorityRule, Form()] = PriorityRule.ENFORCE,
+    rewrite_template: Annotated[str, Form()] = "",
+    lease_minutes: Annotated[int, Form(ge=5, le=1440)] = 60,
+) -> Response:
+    """Changes the rules from now on; K stays, for the responses are there."""
+    campaigns.change_rules(
+        session,
+        campaign,
+        ties_allowed=ties_allowed,
+        is_open=open,
+        priority_rule=priority_rule,
+        rewrite_template=rewrite_template.strip(),
+        lease_minutes=lease_minutes,
+        actor_id=user.id,
+    )
+    return RedirectResponse(f"/admin/campaigns/{campaign.id}", status_code=303)
+
+
+@router.post("/{campaign_id}/guideline")
+def revise_guideline(
+    user: Admin, campaign: CampaignChanged, session: Writing, text: Annotated[str, Form()]
+) -> Response:
+    """A new version of the guideline."""
+    campaigns.revise_guideline(session, campaign, text.strip().replace("\r\n", "\n"), actor_id=user.id)
+    return RedirectResponse(f"/admin/campaigns/{campaign.id}#guideline", status_code=303)
+
+
+@router.post("/{campaign_id}/members")
+def set_members(
+    user: Admin, campaign: CampaignChanged, session: Writing, member: Annotated[list[int] | None, Form()] = None
+) -> Response:
+    """Who ranks in the campaign."""
+    annotators = {each.id for each in people.everybody(session) if each.role is Role.ANNOTATOR}
+    campaigns.set_members(session, campaign, set(member or []) & annotators, actor_id=user.id)
+    return RedirectResponse(f"/admin/campaigns/{campaign.id}#members", status_code=303)
+
+
+@router.get("/{campaign_id}/turns")
+def list_turns(
+    request: Request,
+    campaign: CampaignSeen,
+    session: Reading,
+    state: Annotated[str, Query()] = "",
+    after: Annotated[int, Query(ge=0)] = 0,
+) -> HTMLResponse:
+    """The turns behind a number."""
+    wanted = TurnState(state) if state in set(TurnState) else None
+    rows = turns.listed(session, campaign.id, wanted, after=after, limit=PAGE + 1)
+    return page(
+        request,
+        "admin/turns.html",
+        campaign=campaign,
+        state=wanted,
+        states=list(TurnState),
+        turns=rows[:PAGE],
+        following=rows[PAGE - 1].id if len(rows) > PAGE else None,
+    )
+
+
+@router.get("/{campaign_id}/turns/{turn_id}")
+def show_turn(request: Request, campaign: CampaignSeen, turn_id: int, session: Reading) -> HTMLResponse:
+    """One turn with everything that was said about it."""
+    turn = turns.get(session, turn_id)
+    if turn.campaign_id != campaign.id:
+        raise Missing("This turn does not exist.")
+    given = [(ranking, rankings.read(ranking)) for ranking in rankings.counting(session, turn.id)]
+    return page(
+        request,
+        "admin/turn.html",
+        campaign=campaign,
+        turn=turn,
+        holders=places.holders(session, turn.id),
+        given=given,
+        review=turns.review_of(session, turn.id),
+        rewrite=turns.rewrite_of(session, turn.id),
+    )

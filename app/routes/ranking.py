@@ -1,0 +1,181 @@
+"""The ranking screen: the next turn, its draft, its submission."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from starlette.datastructures import FormData
+
+from annotation.mending import mend
+from annotation.ranking import Ranking
+from annotation.refusals import Invalid
+from annotation.store import campaigns, places, rankings
+from annotation.store.rankings import Submission
+from annotation.tables import Assignment, AssignmentState
+from app import forms
+from app.deps import Annotator, OwnAssignment, Reading, SeenAssignment, Writing
+from app.render import page, wants_fragment
+from app.words import N_
+
+router = APIRouter()
+
+LONGEST_ACTIVE_S = 4 * 3600.0
+
+
+async def submitted_form(request: Request) -> FormData:
+    """The form of a request; read before the handler, which runs in a thread."""
+    return await request.form()
+
+
+SubmittedForm = Annotated[FormData, Depends(submitted_form)]
+
+
+@router.get("/rank")
+def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
+    """The campaigns in which somebody ranks, and what is left for them."""
+    open_ones = campaigns.campaigns_of(session, user.id)
+    mine = [(campaign, places.left_for(session, user, campaign)) for campaign in open_ones]
+    done = rankings.history(session, user.id, limit=6)
+    return page(request, "rank/start.html", campaigns=mine, done=done)
+
+
+@router.post("/rank/{campaign_id}/next")
+def next_turn(request: Request, campaign_id: int, user: Annotator, session: Writing) -> Response:
+    """Reserves the next turn and opens it."""
+    campaign = campaigns.get(session, campaign_id)
+    assignment = places.reserve_next(session, user, campaign)
+    if assignment is None:
+        return page(request, "rank/nothing.html", campaign=campaign)
+    session.flush()
+    return RedirectResponse(f"/assignments/{assignment.id}", status_code=303)
+
+
+@router.get("/assignments/{assignment_id}")
+def show(request: Request, user: Annotator, assignment: SeenAssignment, session: Reading) -> Response:
+    """The ranking screen, with the draft or, for a correction, with what was submitted."""
+    submitted = rankings.latest(session, assignment.id)
+    if assignment.state is AssignmentState.CANNOT_JUDGE:
+        return RedirectResponse("/history", status_code=303)
+    draft = rankings.draft_of(session, assignment.id)
+    fields: dict[str, Any] = draft.body if draft else {}
+    if draft is None and submitted is not None:
+        fields = forms.write_fields(rankings.read(submitted), assignment.response_order)
+    return page(
+        request,
+        "rank/screen.html",
+        **_context(assignment, fields),
+        key=uuid.uuid4().hex,
+        revision=draft.revision if draft else 0,
+        saved_at=draft.updated_at if draft else None,
+        left=places.left_for(session, user, assignment.turn.campaign),
+        today=campaigns.rankings_today(session, user.id),
+        guideline=campaigns.guideline(session, assignment.turn.campaign_id),
+        submitted=submitted,
+        correctable=assignment.state is not AssignmentState.SUBMITTED or rankings.correctable(assignment),
+    )
+
+
+@router.post("/assignments/{assignment_id}/draft")
+def save_draft(assignment: OwnAssignment, session: Writing, form: SubmittedForm) -> JSONResponse:
+    """Keeps the form as it stands, and the place with it."""
+    fields = forms.fields_of(form)
+    revision = fields.pop("revision", "0")
+    for name in ("key", "confirmed", "active"):
+        fields.pop(name, None)
+    if not isinstance(revision, str) or not revision.isdecimal():
+        raise Invalid("The form does not describe a ranking: reload the page.")
+    return JSONResponse({"revision": rankings.save_draft(session, assignment, int(revision), fields)})
+
+
+@router.post("/assignments/{assignment_id}/ranking")
+def submit(request: Request, assignment: OwnAssignment, session: Writing, form: SubmittedForm) -> Response:
+    """Keeps the ranking, or shows what it runs into with the mend."""
+    fields = forms.fields_of(form)
+    campaign = assignment.turn.campaign
+    ranking, unplaced = forms.read_ranking(fields, assignment.response_order)
+    found = forms.objections(fields, ranking, unplaced, campaign)
+    if ranking is None or found.stand(campaign, confirmed=fields.get("confirmed") == "on"):
+        return _objections(request, session, assignment, fields, found, ranking)
+    stored = rankings.submit(session, assignment, _submission(fields, ranking))
+    target = f"/rank/{campaign.id}/stored?late={int(stored.late)}"
+    if wants_fragment(request):
+        return JSONResponse({"next": f"/rank/{campaign.id}/next", "late": stored.late})
+    return RedirectResponse(target, status_code=303)
+
+
+@router.get("/rank/{campaign_id}/stored")
+def stored(request: Request, campaign_id: int, _user: Annotator, session: Reading, late: bool = False) -> HTMLResponse:
+    """After a submission without script: that it is kept, and the way to the next turn."""
+    return page(request, "rank/stored.html", campaign=campaigns.get(session, campaign_id), late=late)
+
+
+@router.post("/assignments/{assignment_id}/cannot-judge")
+def cannot_judge(
+    request: Request, assignment: OwnAssignment, session: Writing, reason: Annotated[str, Form()] = ""
+) -> Response:
+    """Hands the turn back with a reason and goes on."""
+    if not reason.strip():
+        raise Invalid(N_("Say in a few words why this turn cannot be judged."))
+    places.cannot_judge(session, assignment, reason.strip()[:1000])
+    target = f"/rank/{assignment.turn.campaign_id}/next"
+    if wants_fragment(request):
+        return JSONResponse({"next": target})
+    return RedirectResponse("/rank", status_code=303)
+
+
+def _submission(fields: forms.Fields, ranking: Ranking) -> Submission:
+    key, active = str(fields.get("key", "")), str(fields.get("active", "0"))
+    if len(key) < 16:
+        raise Invalid("The form does not describe a ranking: reload the page.")
+    try:
+        seconds = min(max(float(active), 0.0), LONGEST_ACTIVE_S)
+    except ValueError:
+        seconds = 0.0
+    return Submission(key[:64], ranking, str(fields.get("note", "")).strip()[:2000], seconds)
+
+
+def _objections(
+    request: Request,
+    session: Any,
+    assignment: Assignment,
+    fields: forms.Fields,
+    found: forms.Objections,
+    ranking: Ranking | None,
+) -> HTMLResponse:
+    mended = None
+    if ranking is not None and found.contradictions:
+        mended = forms.write_fields(mend(ranking, found.contradictions[0]), assignment.response_order)
+    context = _context(assignment, fields) | {"objections": found, "mended": mended}
+    if wants_fragment(request):
+        return page(request, "rank/_objections.html", status=422, **context)
+    return page(
+        request,
+        "rank/screen.html",
+        status=422,
+        **context,
+        key=fields.get("key") or uuid.uuid4().hex,
+        revision=fields.get("revision") or 0,
+        saved_at=None,
+        left=None,
+        today=None,
+        guideline=campaigns.guideline(session, assignment.turn.campaign_id),
+        submitted=None,
+        correctable=True,
+    )
+
+
+def _context(assignment: Assignment, fields: forms.Fields) -> dict[str, Any]:
+    order = assignment.response_order
+    shown = [(forms.shown_letter(number, order), assignment.turn.responses[number]) for number in order]
+    return {
+        "assignment": assignment,
+        "turn": assignment.turn,
+        "campaign": assignment.turn.campaign,
+        "shown": shown,
+        "fields": fields,
+        "letter_of": lambda response: forms.shown_letter(response, order),
+        "objections": None,
+    }

@@ -1,0 +1,266 @@
+"""Runs of the training: started, watched, cancelled, compared."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from pydantic.fields import FieldInfo
+from starlette.datastructures import FormData
+
+from annotation.refusals import Invalid, Missing
+from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind, RunRecord
+from annotation.store import campaigns, data_sets, runs, snapshots
+from annotation.store.runs import NewRun
+from annotation.tables import TurnState
+from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
+from app.render import page
+from app.words import N_
+from rlhf.config import CONFIGS, ConfigError, Settings
+from workers.queue import TRAINING, wake
+
+router = APIRouter(prefix="/admin/runs")
+
+SHOWN_SAMPLES = 60
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage starts from; ``data`` is the kind of data set, which is optional where ``data_optional``."""
+
+    snapshot: bool = False
+    data: DataSetKind | None = None
+    data_optional: bool = False
+    models: tuple[CheckpointKind, ...] = ()
+    optional_models: tuple[CheckpointKind, ...] = ()
+    campaign: bool = False
+
+
+NEEDS = {
+    RunKind.PRETRAIN: Needs(data=DataSetKind.CORPUS, optional_models=(CheckpointKind.BASE,)),
+    RunKind.SFT: Needs(data=DataSetKind.DIALOGUES, models=(CheckpointKind.BASE,)),
+    RunKind.GENERATE: Needs(campaign=True, models=(CheckpointKind.BASE,), optional_models=(CheckpointKind.POLICY,)),
+    RunKind.REWARD: Needs(snapshot=True, models=(CheckpointKind.BASE,)),
+    RunKind.PPO: Needs(
+        snapshot=True,
+        data=DataSetKind.PROMPTS,
+        data_optional=True,
+        models=(CheckpointKind.BASE, CheckpointKind.REWARD),
+        optional_models=(CheckpointKind.POLICY,),
+    ),
+    RunKind.EVALUATE: Needs(snapshot=True, models=(CheckpointKind.BASE, CheckpointKind.REWARD)),
+}
+
+
+async def submitted_form(request: Request) -> FormData:
+    """The form of a request; read before the handler, which runs in a thread."""
+    return await request.form()
+
+
+SubmittedForm = Annotated[FormData, Depends(submitted_form)]
+
+
+@router.get("")
+def list_runs(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
+    """Every run, newest first."""
+    return page(
+        request,
+        "admin/runs.html",
+        runs=runs.every(session),
+        kinds=list(RunKind),
+        listening=runs.listening(session, TRAINING),
+    )
+
+
+@router.get("/new/{kind}")
+def show_new(request: Request, kind: RunKind, _user: Admin, session: Reading) -> HTMLResponse:
+    """The form for a new run: what it starts from, and its settings."""
+    return page(request, "admin/run_new.html", **_form_context(session, kind), values={}, problem=None)
+
+
+@router.post("/new/{kind}")
+def start(request: Request, kind: RunKind, user: Admin, database: Data, form: SubmittedForm) -> Response:
+    """Queues the run and wakes a worker once the row is committed."""
+    values = {name: str(value) for name, value in form.items()}
+    try:
+        settings = CONFIGS[kind.value].of(_settings_from(values, CONFIGS[kind.value]))
+        with database.writing() as session:
+            run = runs.start(session, _wanted(session, kind, values, settings), actor_id=user.id)
+            session.flush()
+    except (ConfigError, Invalid) as refusal:
+        with database.reading() as session:
+            context = _form_context(session, kind) | {"values": values, "problem": str(refusal)}
+            return page(request, "admin/run_new.html", status=422, **context)
+    wake(request.app.state.queue, run.id)
+    return RedirectResponse(f"/admin/runs/{run.id}", status_code=303)
+
+
+@router.get("/{run_id}")
+def show(request: Request, run: RunSeen, session: Reading) -> HTMLResponse:
+    """One run: what, with what, how far, how well."""
+    return page(request, "admin/run.html", **_run_context(session, run))
+
+
+@router.get("/{run_id}/live")
+def live(request: Request, run: RunSeen, session: Reading) -> HTMLResponse:
+    """What of a run changes while it works."""
+    return page(request, "admin/_run_live.html", **_run_context(session, run))
+
+
+@router.get("/{run_id}/curves")
+def curves(run: RunSeen, session: Reading) -> JSONResponse:
+    """Every metric of a run as two lists: steps and values."""
+    return JSONResponse(_curves(runs.records_of(session, run.id)))
+
+
+@router.post("/{run_id}/cancel")
+def cancel(run_id: int, user: Admin, session: Writing) -> Response:
+    """Asks for the end of a run."""
+    runs.cancel(session, run_id, actor_id=user.id)
+    return RedirectResponse(f"/admin/runs/{run_id}", status_code=303)
+
+
+@router.get("/{run_id}/comparison")
+def comparison(request: Request, run: RunSeen, settings: WebSettings) -> HTMLResponse:
+    """The same questions answered before and after, those that changed most first."""
+    file = settings.runs / str(run.id) / "samples.jsonl"
+    if run.kind is not RunKind.PPO or not file.exists():
+        raise Missing("This run has no answers to compare.")
+    lines = file.read_text(encoding="utf-8").splitlines()[:SHOWN_SAMPLES]
+    return page(request, "admin/comparison.html", run=run, samples=[json.loads(line) for line in lines])
+
+
+def _run_context(session: Reading, run: Run) -> dict[str, Any]:
+    records = runs.records_of(session, run.id)
+    left = runs.checkpoint_of(session, run.id)
+    return {
+        "run": run,
+        "events": [record for record in records if record.event is not None and record.event != "checkpoint"],
+        "log": runs.log_tail(session, run.id),
+        "checkpoint": left,
+        "listening": runs.listening(session, TRAINING),
+        "charts": CHARTS.get(run.kind, []),
+        "newest": _newest(records),
+    }
+
+
+CHARTS: dict[RunKind, list[dict[str, Any]]] = {
+    RunKind.PRETRAIN: [{"title": N_("Loss"), "series": ["loss"]}],
+    RunKind.SFT: [{"title": N_("Loss"), "series": ["loss"]}],
+    RunKind.REWARD: [
+        {"title": N_("Loss"), "series": ["loss", "eval_loss"]},
+        {"title": N_("Pair accuracy"), "series": ["accuracy", "eval_accuracy"]},
+    ],
+    RunKind.PPO: [
+        {"title": N_("Score of the rollouts"), "series": ["rollout/score"]},
+        {"title": N_("KL from the reference, nats a response"), "series": ["rollout/kl"]},
+        {"title": N_("Response length, tokens"), "series": ["rollout/response_tokens"]},
+        {"title": N_("Responses that ended"), "series": ["rollout/ended"]},
+        {"title": N_("Policy and value loss"), "series": ["policy_loss", "value_loss"]},
+        {"title": N_("Clipped tokens"), "series": ["clipped_share"]},
+    ],
+}
+
+
+def _newest(records: Any) -> dict[str, Any]:
+    """The newest value of each metric."""
+    values: dict[str, Any] = {}
+    for record in records:
+        if record.event is None:
+            values |= record.values
+    return values
+
+
+def _curves(records: Any) -> dict[str, dict[str, list[Any]]]:
+    found: dict[str, dict[str, list[Any]]] = {}
+    record: RunRecord
+    for record in records:
+        if record.event is None:
+            for name, value in record.values.items():
+                if isinstance(value, int | float) or value is None:
+                    curve = found.setdefault(name, {"steps": [], "values": []})
+                    curve["steps"].append(record.step)
+                    curve["values"].append(value)
+    return found
+
+
+def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
+    needs = NEEDS[kind]
+    waiting = [
+        (campaign, progress.count(TurnState.NEEDS_RESPONSES))
+        for campaign in campaigns.every(session)
+        if (progress := campaigns.progress(session, campaign.id))
+    ]
+    return {
+        "kind": kind,
+        "needs": needs,
+        "kinds": list(RunKind),
+        "snapshots": snapshots.every(session),
+        "data_sets": data_sets.every(session, needs.data) if needs.data else [],
+        "models": {model: runs.checkpoints(session, model) for model in (*needs.models, *needs.optional_models)},
+        "campaigns": [(campaign, count) for campaign, count in waiting if count],
+        "settings": _described(CONFIGS[kind.value]),
+    }
+
+
+def _described(config: type[Settings]) -> list[dict[str, Any]]:
+    """The settings of a stage as the form shows them."""
+    return [
+        {
+            "name": name,
+            "default": field.default,
+            "description": field.description or "",
+            "choices": _choices(field),
+            "flag": field.annotation is bool,
+        }
+        for name, field in config.model_fields.items()
+    ]
+
+
+def _choices(field: FieldInfo) -> list[str]:
+    return [str(choice) for choice in getattr(field.annotation, "__args__", ())]
+
+
+def _settings_from(values: dict[str, str], config: type[Settings]) -> dict[str, Any]:
+    """The settings that a form says; an empty field is the default, a missing flag is off."""
+    told: dict[str, Any] = {}
+    for name, field in config.model_fields.items():
+        value = values.get(f"set-{name}", "")
+        if field.annotation is bool:
+            told[name] = value == "on"
+        elif value.strip():
+            told[name] = value.strip()
+    return told
+
+
+def _wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Settings) -> NewRun:
+    needs = NEEDS[kind]
+    config = settings.model_dump(mode="json")
+    if needs.campaign:
+        config["campaign_id"] = campaigns.get(session, _chosen(values, "campaign")).id
+    inputs = {model: runs.checkpoint(session, _chosen(values, model.value)).id for model in needs.models}
+    for model in needs.optional_models:
+        if values.get(model.value):
+            inputs[model] = runs.checkpoint(session, _chosen(values, model.value)).id
+    snapshot = snapshots.get(session, _chosen(values, "snapshot")) if needs.snapshot else None
+    data: DataSet | None = None
+    if needs.data and (values.get("data") or not needs.data_optional):
+        data = data_sets.get(session, _chosen(values, "data"))
+    return NewRun(
+        kind=kind,
+        name=values.get("name", "").strip()[:128] or kind.value,
+        config=config,
+        snapshot_id=snapshot.id if snapshot else None,
+        data_set_id=data.id if data else None,
+        inputs=inputs,
+    )
+
+
+def _chosen(values: dict[str, str], name: str) -> int:
+    value = values.get(name, "")
+    if not value.isdecimal():
+        raise Invalid("Choose what the run starts from: {name}.", name=name)
+    return int(value)

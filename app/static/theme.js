@@ -1,0 +1,2 @@
+// Marks that script runs, before anything is drawn.
+document.documentElement.classList.replace("nojs", "js");

@@ -1,0 +1,102 @@
+"""How a run ends: what its exit status means, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy.orm import Session
+
+from annotation.db import Database
+from annotation.formats.reading import read_file
+from annotation.run_tables import CheckpointKind, Run, RunKind, RunState
+from annotation.store import campaigns, imports, runs
+from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
+
+OUT_OF_MEMORY = 137
+REFUSED = 2
+LEAVES = {
+    RunKind.PRETRAIN: CheckpointKind.BASE,
+    RunKind.SFT: CheckpointKind.POLICY,
+    RunKind.REWARD: CheckpointKind.REWARD,
+    RunKind.PPO: CheckpointKind.POLICY,
+}
+
+
+def conclude(database: Database, folder: Path, run_id: int, token: int, status: int, *, cancelled: bool) -> None:
+    """Writes the end of the run, with the model it made; raises LostRunError where it is no longer this worker's."""
+    model = folder / MODEL
+    succeeded = status == 0 and not cancelled and is_complete(model)
+    sha256 = hash_folder(model) if succeeded else ""
+    with database.writing() as session:
+        if cancelled:
+            runs.finish(session, run_id, token, RunState.CANCELLED)
+        elif succeeded:
+            result = _read(folder / "result.json")
+            result |= _keep(session, runs.get(session, run_id), model, sha256)
+            runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result)
+        else:
+            runs.finish(session, run_id, token, RunState.FAILED, error=explain(folder, status))
+
+
+def explain(folder: Path, status: int) -> str:
+    """Why a run failed, for whoever started it."""
+    if status == REFUSED:
+        return _last_event(folder, "refused") or "The run was refused: see the log."
+    if status == OUT_OF_MEMORY:
+        return "The machine ran out of memory: lower micro_batch_size or max_length, then start it again."
+    last = _last_line(folder / "log.txt")
+    if "OutOfMemoryError" in last:
+        return "The GPU ran out of memory: lower micro_batch_size or max_length, then start it again."
+    return f"The training ended with status {status}: {last}" if last else f"The training ended with status {status}."
+
+
+def _keep(session: Session, run: Run, model: Path, sha256: str) -> dict[str, Any]:
+    """Registers the model that a run made; takes sampled responses into their campaign."""
+    if run.kind is RunKind.GENERATE:
+        return _import_responses(session, run, model)
+    if run.kind not in LEAVES:
+        return {}
+    lineage = _read(model / LINEAGE)
+    checkpoint = runs.add_checkpoint(
+        session,
+        f"{run.kind}-{run.id}",
+        LEAVES[run.kind],
+        str(model),
+        sha256,
+        run_id=run.id,
+        step=lineage.get("step", 0),
+        lineage=lineage,
+    )
+    return {"checkpoint": checkpoint.name}
+
+
+def _import_responses(session: Session, run: Run, model: Path) -> dict[str, Any]:
+    campaign = campaigns.get(session, int(run.config["campaign_id"]))
+    file = model / "responses.jsonl"
+    reading = read_file(file.read_bytes(), k=campaign.k)
+    done = imports.add(session, campaign, reading.dialogues, source=f"run {run.id}", actor_id=run.created_by_id)
+    problems = [str(problem) for problem in (*reading.problems, *done.problems)]
+    return {"completed_turns": done.completed, "problems": problems}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.exists() else {}
+
+
+def _last_event(folder: Path, name: str) -> str | None:
+    file = folder / "records.jsonl"
+    if not file.exists():
+        return None
+    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    said = [row["values"]["why"] for row in rows if row.get("event") == name]
+    return said[-1] if said else None
+
+
+def _last_line(file: Path) -> str:
+    if not file.exists():
+        return ""
+    lines = [line.strip() for line in file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    said = [line for line in lines if line and not set(line) <= set("╭╮╰╯│─ ")]
+    return said[-1][:300] if said else ""

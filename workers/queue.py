@@ -1,0 +1,48 @@
+"""The Celery app: light enough for the web to import. A message only says which run to look at."""
+
+from __future__ import annotations
+
+import logging
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from workers.settings import Settings
+
+TRAINING, CONTROL = "training", "control"
+TRAIN, SWEEP = "train", "sweep"
+SWEEP_EVERY_S = 10.0
+
+log = logging.getLogger(__name__)
+
+
+def make_app(settings: Settings) -> Celery:
+    """The app for a broker: JSON only, nothing prefetched, no results kept (the database has them)."""
+    app = Celery("zhongjing", broker=settings.broker_url)
+    app.conf.update(
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=False,  # a run is claimed in the database; redelivery would only wake a worker for nothing
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=False,
+        broker_connection_retry_on_startup=True,
+        broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 30, "socket_connect_timeout": 2},
+        task_routes={TRAIN: {"queue": TRAINING}, SWEEP: {"queue": CONTROL}},
+        task_default_queue=CONTROL,
+        beat_schedule={SWEEP: {"task": SWEEP, "schedule": SWEEP_EVERY_S, "options": {"expires": SWEEP_EVERY_S}}},
+        timezone="UTC",
+    )
+    return app
+
+
+def wake(app: Celery, run_id: int) -> bool:
+    """Tells the training workers to look at a run; says whether that went out. If not, the sweeper does it later."""
+    try:
+        app.send_task(TRAIN, args=[run_id], retry=False)
+    except (OperationalError, OSError) as error:
+        log.warning("run %s waits for the sweeper, the broker is away: %s", run_id, error)
+        return False
+    return True
