@@ -1,4 +1,4 @@
-"""Collects every sentence that is shown, so that none stays untranslated. ``python -m app.catalog`` updates the .po file."""
+"""Collects every sentence that is shown, so that none stays untranslated; run as a module, updates the .po file."""
 
 from __future__ import annotations
 

@@ -145,9 +145,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
             tokenizer.save_pretrained(str(folder))
             networks.write_scale(folder, scores.mean().item(), scores.std().item())
             stage.lineage(config, step=trainer.state.best_global_step or trainer.state.global_step).write(folder)
-            stage.records.progress(
-                trainer.state.global_step, trainer.state.max_steps, "measuring"
-            )
+            stage.records.progress(trainer.state.global_step, trainer.state.max_steps, "measuring")
             evaluation = evaluate_reward(
                 trainer.model, encoder, snapshot, EvaluateConfig(max_length=config.max_length), trainer.args.device
             )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 from pathlib import Path
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LONGEST_SOCKET = 100
 
 
 class Settings(BaseSettings):
@@ -37,8 +41,12 @@ class Settings(BaseSettings):
 
     @property
     def embedded_socket(self) -> Path:
-        """Where the embedded Valkey listens."""
-        return self.home / "valkey" / "valkey.sock"
+        """Where the embedded Valkey listens: in the home folder, or where that is too deep for a socket, in /tmp."""
+        inside = self.home / "valkey" / "valkey.sock"
+        if len(str(inside)) <= LONGEST_SOCKET:
+            return inside
+        name = hashlib.sha256(str(self.home).encode()).hexdigest()[:16]
+        return Path(tempfile.gettempdir()) / f"zhongjing-{name}" / "valkey.sock"
 
     @property
     def broker_url(self) -> str:
