@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers.utils import logging as transformers_logging
 
 from rlhf.config import (
     EvaluateConfig,
@@ -22,6 +23,7 @@ from rlhf.stage import Stage
 
 def run_stage(name: str, folder: Path, paths: dict[str, Path], settings: Settings, records: Records) -> dict[str, Any]:
     """Runs a stage and returns its result; each recipe is imported only where it runs."""
+    quiet()
     if settings.threads:
         torch.set_num_threads(settings.threads)
     stage = Stage(name, folder, paths, records)
@@ -51,3 +53,9 @@ def run_stage(name: str, folder: Path, paths: dict[str, Path], settings: Setting
 
             return evaluate.run(stage, settings)
     raise ValueError(f"There is no stage {name!r}.")
+
+
+def quiet() -> None:
+    """The log is read by people: it holds what happens in a run, not how far a file is loaded."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()

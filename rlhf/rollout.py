@@ -126,7 +126,7 @@ def _watch(answered: Answered, scores: Tensor, log_ratio: Tensor, rollout: Rollo
         "surprise": -masked_mean(rollout.log_probs, mask).item(),
         "response_tokens": mask.sum(dim=1).float().mean().item(),
         "ended": answered.ended.float().mean().item(),
-        "value_explained": (1 - unexplained / spread.clamp(min=1e-8)).item(),
+        "value_explained": (1 - unexplained / spread).item() if spread > 1e-6 else float("nan"),
     }
 
 
