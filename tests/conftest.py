@@ -5,8 +5,9 @@ from __future__ import annotations
 import functools
 import shutil
 import tempfile
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -151,3 +152,11 @@ def campaign(database: Database, cast: Cast) -> Campaign:
     """An empty campaign of four responses a turn, ranked by Li, Wang and Chen."""
     with database.writing() as session:
         return campaigns.create(session, "试点", guideline="先看安全。", rewrite_template="很抱歉，我不知道。")
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Waits until something is so, and fails if it does not become so."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it did not become so within {seconds} s"
+        time.sleep(0.05)
