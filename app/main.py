@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import OperationalError
@@ -59,6 +60,7 @@ def _handle_refusals(app: FastAPI) -> None:
     app.add_exception_handler(CannotFollowError, _cannot_follow)
     app.add_exception_handler(LoginRequiredError, _login_required)
     app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(TooLargeError, _too_large)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeoutError, _database_away)
@@ -91,6 +93,15 @@ def _http_error(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return _refusal(request, 404, words.N_("This page does not exist."))
     return PlainTextResponse(str(error.detail), status_code=error.status_code)
+
+
+def _not_understood(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    places = [problem["loc"] for problem in error.errors()]
+    if any(place[0] == "path" for place in places):
+        return _refusal(request, 404, words.N_("This page does not exist."))
+    fields = ", ".join(str(place[-1]) for place in places)
+    return _refusal(request, 422, words.N_("These fields are missing or not as expected: {fields}."), fields=fields)
 
 
 def _too_large(request: Request, _error: Exception) -> Response:

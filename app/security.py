@@ -45,9 +45,12 @@ class Guard:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
+        body = BoundedBody(receive, self._most_bytes)
 
         async def with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
+                if body.too_large:  # whatever the one who read it made of that
+                    message["status"] = 413
                 self._set_headers(MutableHeaders(scope=message), static=scope["path"].startswith("/static/"))
             await send(message)
 
@@ -59,7 +62,7 @@ class Guard:
             refusal = PlainTextResponse("The upload is too large.", status_code=413)
             await refusal(scope, receive, with_headers)
             return
-        await self._app(scope, _bounded(receive, self._most_bytes), with_headers)
+        await self._app(scope, body, with_headers)
 
     def _set_headers(self, headers: MutableHeaders, *, static: bool) -> None:
         for name, value in HEADERS.items():
@@ -86,16 +89,22 @@ class TooLargeError(Exception):
     """More bytes came than a request may have."""
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """Counts what comes, for a length need not have been announced."""
-    seen = 0
+class BoundedBody:
+    """Receives a request's body and counts it, for a length need not have been announced."""
 
-    async def bounded() -> Message:
-        nonlocal seen
-        message = await receive()
-        seen += len(message.get("body", b""))
-        if seen > most:
+    def __init__(self, receive: Receive, most: int) -> None:
+        """``most`` bytes may come."""
+        self._receive, self._most, self._seen = receive, most, 0
+
+    @property
+    def too_large(self) -> bool:
+        """Whether more came."""
+        return self._seen > self._most
+
+    async def __call__(self) -> Message:
+        """ASGI; raises TooLargeError."""
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self.too_large:
             raise TooLargeError
         return message
-
-    return bounded
