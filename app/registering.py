@@ -60,7 +60,7 @@ def keep_data(root: Path, name: str, data: bytes, kind: DataSetKind) -> KeptData
 
 def _count_rows(data: bytes, kind: DataSetKind) -> int:
     try:
-        lines = data.decode("utf-8").splitlines()
+        lines = data.decode("utf-8").split("\n")
     except UnicodeDecodeError as error:
         raise Invalid("The file is not in UTF-8: save it so.") from error
     count = 0

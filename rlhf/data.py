@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rlhf.checkpoints import hash_file
+from rlhf.records import read_rows
 
 Split = Literal["train", "validation", "report"]
 Exchange = tuple[str, str]
@@ -198,5 +199,4 @@ def _places_of_order(order: str | None) -> tuple[int, ...] | None:
 def _rows(file: Path) -> Iterator[dict[str, Any]]:
     if not file.exists():
         raise DataError(f"{file} does not exist.")
-    with file.open(encoding="utf-8") as lines:
-        yield from (json.loads(line) for line in lines if line.strip())
+    yield from read_rows(file)

@@ -13,6 +13,7 @@ from transformers import set_seed
 from rlhf import checkpoints, networks
 from rlhf.config import GenerateConfig
 from rlhf.data import Prompt
+from rlhf.records import read_rows
 from rlhf.sampling import SamplingRule, sample
 from rlhf.sequences import Encoder, fit
 from rlhf.stage import Stage
@@ -37,7 +38,7 @@ def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     """
     set_seed(config.seed)
     base, policy = stage.input("base"), stage.optional("policy")
-    rows = [json.loads(line) for line in stage.input("data").read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = list(read_rows(stage.input("data")))
     encoder = Encoder.of(networks.load_tokenizer(base))
     model = networks.load_policy(base, policy, config.dtype)
     waiting = [(row, turn, prompt) for row in rows for turn, prompt in _waiting(row)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,12 @@ class Records:
         if self._main:
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": round(time.time(), 3), **row}, ensure_ascii=False) + "\n")
+
+
+def read_rows(file: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a file of JSON lines. Only a newline ends a line: a text may hold other separators (U+2028)."""
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        yield from (json.loads(line) for line in lines if line.strip())
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,7 @@ from annotation.formats.reading import read_file
 from annotation.run_tables import CheckpointKind, Run, RunKind, RunState
 from annotation.store import campaigns, imports, runs
 from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
+from rlhf.records import read_rows
 
 OUT_OF_MEMORY = 137
 REFUSED = 2
@@ -89,8 +90,7 @@ def _last_event(folder: Path, name: str) -> str | None:
     file = folder / "records.jsonl"
     if not file.exists():
         return None
-    rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    said = [row["values"]["why"] for row in rows if row.get("event") == name]
+    said = [row["values"]["why"] for row in read_rows(file) if row.get("event") == name]
     return said[-1] if said else None
 
 

@@ -87,7 +87,7 @@ def _work(database: Database, folder: Path, run_id: int, token: int) -> None:
                 run_id,
                 token,
                 RunState.FAILED,
-                error="The disk is nearly full: make room, then start it again.",
+                error=DISK_FULL,
             )
         return
     _end_leftover(folder)
@@ -172,7 +172,7 @@ class _Watcher:
     def _new_records(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
         records: list[dict[str, Any]] = []
         progress: dict[str, Any] = {}
-        for line in self._records.read(LOG_PIECE).splitlines():
+        for line in self._records.read(LOG_PIECE).split("\n")[:-1]:
             row = json.loads(line)
             if "progress" in row:
                 progress = row["progress"]

@@ -26,6 +26,7 @@ from app.demo import campaign as sample
 from app.demo.campaign import DIALOGUES, Watch
 from app.settings import Settings
 from rlhf.config import CONFIGS
+from rlhf.records import read_rows
 from workers.queue import make_app, wake
 
 CONFIG = Path(__file__).parent / "demo.toml"
@@ -131,9 +132,9 @@ def dialogue_rows() -> Iterator[dict[str, Any]]:
 
 
 def _turns() -> Iterator[tuple[list[tuple[str, str]], str, list[str]]]:
-    for line in DIALOGUES.read_text(encoding="utf-8").splitlines():
+    for row in read_rows(DIALOGUES):
         history: list[tuple[str, str]] = []
-        for turn in json.loads(line)["turns"]:
+        for turn in row["turns"]:
             yield list(history), turn["message"], [response["text"] for response in turn["responses"]]
             history.append((turn["message"], turn.get("reply", "")))
 

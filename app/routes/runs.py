@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -20,6 +20,7 @@ from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
 from app.render import page
 from app.words import N_
 from rlhf.config import CONFIGS, ConfigError, Settings
+from rlhf.records import read_rows
 from workers.queue import TRAINING, wake
 
 router = APIRouter(prefix="/admin/runs")
@@ -129,8 +130,8 @@ def comparison(request: Request, run: RunSeen, settings: WebSettings) -> HTMLRes
     file = settings.runs / str(run.id) / "samples.jsonl"
     if run.kind is not RunKind.PPO or not file.exists():
         raise Missing("This run has no answers to compare.")
-    lines = file.read_text(encoding="utf-8").splitlines()[:SHOWN_SAMPLES]
-    return page(request, "admin/comparison.html", run=run, samples=[json.loads(line) for line in lines])
+    samples = list(islice(read_rows(file), SHOWN_SAMPLES))
+    return page(request, "admin/comparison.html", run=run, samples=samples)
 
 
 def _run_context(session: Reading, run: Run) -> dict[str, Any]:

@@ -193,7 +193,8 @@ def test_a_long_list_of_turns_goes_on(admin: TestClient, database: Database, cam
 
 def test_a_data_set_is_kept_under_its_hash(admin: TestClient, database: Database, settings: Settings) -> None:
     data = json_lines(
-        {"text": "多喝水。"}, {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}
+        {"text": "多喝水。\u2028早点睡。"},
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]},
     )
     form = {"name": "corpus-1", "kind": "corpus"}
     assert admin.post("/admin/data-sets", files={"file": ("../../x", data)}, data=form).status_code == 303

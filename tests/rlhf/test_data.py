@@ -10,6 +10,7 @@ import pytest
 
 from annotation import snapshot
 from rlhf.data import DataError, Snapshot, read_dialogues, read_prompts, read_texts
+from rlhf.records import read_rows
 from tests.rlhf.material import turn_row
 
 
@@ -86,3 +87,10 @@ def test_rows_that_end_with_the_wrong_speaker_are_refused(tmp_path: Path) -> Non
     both = {"messages": [*user["messages"], {"role": "assistant", "content": "a"}]}
     with pytest.raises(DataError, match="row 2"):
         read_prompts(write_lines(tmp_path / "b", user, both))
+
+
+def test_a_line_ends_at_a_newline_and_nowhere_else(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    rows = [{"text": "一\u2028二\x85三\x0b四"}, {"text": "五"}]
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n\n" for row in rows), encoding="utf-8")
+    assert list(read_rows(file)) == rows
