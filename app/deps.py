@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
+from starlette.datastructures import FormData
 
 from annotation.db import Database, utcnow
 from annotation.refusals import Missing
@@ -44,10 +45,16 @@ def writing(request: Request) -> Iterator[Session]:
         yield session
 
 
+async def submitted_form(request: Request) -> FormData:
+    """The form of a request; read before the handler, which runs in a thread."""
+    return await request.form()
+
+
 Reading = Annotated[Session, Depends(reading, scope="function")]
 Writing = Annotated[Session, Depends(writing, scope="function")]
 WebSettings = Annotated[Settings, Depends(settings_of)]
 Data = Annotated[Database, Depends(database_of)]
+SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 
 
 def token_of(request: Request) -> str:

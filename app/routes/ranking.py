@@ -5,9 +5,8 @@ from __future__ import annotations
 import uuid
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Form, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
-from starlette.datastructures import FormData
 
 from annotation.mending import mend
 from annotation.ranking import Ranking
@@ -16,21 +15,13 @@ from annotation.store import campaigns, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState
 from app import forms
-from app.deps import Annotator, OwnAssignment, Reading, SeenAssignment, Writing
+from app.deps import Annotator, OwnAssignment, Reading, SeenAssignment, SubmittedForm, Writing
 from app.render import page, wants_fragment
 from app.words import N_
 
 router = APIRouter()
 
 LONGEST_ACTIVE_S = 4 * 3600.0
-
-
-async def submitted_form(request: Request) -> FormData:
-    """The form of a request; read before the handler, which runs in a thread."""
-    return await request.form()
-
-
-SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 
 
 @router.get("/rank")

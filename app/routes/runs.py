@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic.fields import FieldInfo
-from starlette.datastructures import FormData
 
 from annotation.refusals import Invalid, Missing
 from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind, RunRecord
 from annotation.store import campaigns, data_sets, runs, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
-from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
+from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.render import page
 from app.words import N_
 from rlhf.config import CONFIGS, ConfigError, Settings
@@ -54,14 +53,6 @@ NEEDS = {
     ),
     RunKind.EVALUATE: Needs(snapshot=True, models=(CheckpointKind.BASE, CheckpointKind.REWARD)),
 }
-
-
-async def submitted_form(request: Request) -> FormData:
-    """The form of a request; read before the handler, which runs in a thread."""
-    return await request.form()
-
-
-SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 
 
 @router.get("")
