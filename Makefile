@@ -17,7 +17,7 @@ check: $(READY)  ## format, lint, types, import rules, tests (with `alembic chec
 	$(RUN)/ruff check .
 	$(RUN)/mypy
 	$(RUN)/lint-imports
-	$(RUN)/python -m pytest
+	$(RUN)/python -m pytest -n auto --maxprocesses=4
 
 browser: $(READY)  ## a Chromium for the tests, where none is installed
 	$(RUN)/python -m tests.browser.install

@@ -58,9 +58,10 @@ def serve(
     database = opened(found)
     _invite_first_admin(found, database)
     services = launch.Services(found)
-    services.start(web_processes=web_processes, trainer=trainer)
-    typer.echo(f"Zhongjing serves at http://{found.host}:{found.port} — Ctrl-C ends it.")
-    launch.run_until_interrupted(services)
+    with _refusals_said():
+        services.start(web_processes=web_processes, trainer=trainer)
+        typer.echo(f"Zhongjing serves at http://{found.host}:{found.port} — Ctrl-C ends it.")
+        launch.run_until_interrupted(services)
 
 
 @app.command("migrate")
@@ -80,7 +81,8 @@ def demo(
     os.environ |= {"ZHONGJING_HOME": str(home), "ZHONGJING_DEMO": "true"}
     for name in ("DATABASE_URL", "REDIS_URL"):
         os.environ.pop(name, None)
-    raise typer.Exit(show(settings(), serve_on=serve_on))
+    with _refusals_said():
+        raise typer.Exit(show(settings(), serve_on=serve_on))
 
 
 @app.command("import")
@@ -191,7 +193,7 @@ class _refusals_said:  # noqa: N801  (reads as a sentence at its use)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Ends the program where it was refused."""
-        if isinstance(error, Refused):
+        if isinstance(error, Refused | launch.CannotServeError):
             typer.echo(f"zhongjing: {error}", err=True)
             raise typer.Exit(2) from error
 

@@ -5,9 +5,11 @@ Each runs under a watchdog whose lifeline this process holds, so that nothing is
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,15 +17,21 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO
 
 from app.settings import Settings
 from workers.queue import CONTROL, TRAINING
 
 STOP_S = 15.0
 RESTARTS = 5
+STEADY_S = 60.0
 CELERY = ("-m", "celery", "-A", "workers.tasks")
 
 log = logging.getLogger(__name__)
+
+
+class CannotServeError(Exception):
+    """Something stands in the way of an installation; the message says what and the mend."""
 
 
 @dataclass
@@ -35,10 +43,12 @@ class Child:
     log: Path
     process: subprocess.Popen[bytes] | None = None
     restarts: int = 0
+    started_at: float = 0.0
 
     def start(self, environment: dict[str, str]) -> None:
         """Starts it under a watchdog; what it prints goes to its log."""
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        self.started_at = time.monotonic()
         with self.log.open("ab") as printed:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "workers.watchdog", "--", *self.command],
@@ -66,10 +76,13 @@ class Services:
     settings: Settings
     children: list[Child] = field(default_factory=list)
     _stopping: threading.Event = field(default_factory=threading.Event)
+    _lock: IO[str] | None = None
 
     def start(self, *, web_processes: int = 1, trainer: bool = True) -> None:
-        """Starts everything; the broker first, and waited for."""
+        """Starts everything; the broker first, and waited for. Raises CannotServeError."""
         self.settings.home.mkdir(parents=True, exist_ok=True)
+        self._lock = hold_home(self.settings)
+        check_port(self.settings)
         if not self.settings.redis_url:
             self._add("valkey", valkey_command(self.settings))
             wait_until(
@@ -82,7 +95,7 @@ class Services:
         self._add("web", web_command(self.settings, web_processes))
 
     def watch(self) -> None:
-        """Restarts what ends by itself, until ``stop``; raises RuntimeError where something does not stay up."""
+        """Restarts what ends by itself, until ``stop``; raises CannotServeError where something does not stay up."""
         while not self._stopping.wait(0.5):
             for child in self.children:
                 if child.ended and not self._stopping.is_set():
@@ -100,6 +113,8 @@ class Services:
                     child.process.wait(timeout=max(deadline - time.monotonic(), 0.1))
                 except subprocess.TimeoutExpired:
                     child.process.kill()
+        if self._lock is not None:
+            self._lock.close()
 
     def ask_to_stop(self) -> None:
         """Makes ``watch`` return."""
@@ -111,10 +126,12 @@ class Services:
         self.children.append(child)
 
     def _restart(self, child: Child) -> None:
-        child.restarts += 1
+        steady = time.monotonic() - child.started_at > STEADY_S
+        child.restarts = 1 if steady else child.restarts + 1
         if child.restarts > RESTARTS:
-            raise RuntimeError(f"{child.name} does not stay up: see {child.log}")
+            raise CannotServeError(f"{child.name} does not stay up: see {child.log}")
         log.warning("%s ended and is started again", child.name)
+        child.let_go()
         child.start(environment_of(self.settings))
 
 
@@ -126,6 +143,32 @@ def run_until_interrupted(services: Services) -> None:
         services.watch()
     finally:
         services.stop()
+
+
+def hold_home(settings: Settings) -> IO[str]:
+    """The lock of the home folder, held until it is closed; raises CannotServeError where another holds it."""
+    lock = (settings.home / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise CannotServeError(
+            f"Another installation runs from {settings.home}: end it, or name another folder with ZHONGJING_HOME."
+        ) from error
+    return lock
+
+
+def check_port(settings: Settings) -> None:
+    """Raises CannotServeError where somebody listens on the port of the web."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotServeError(
+                f"{settings.host}:{settings.port} cannot be listened on ({error.strerror}): "
+                "free it, or name another port with ZHONGJING_PORT."
+            ) from error
 
 
 def environment_of(settings: Settings) -> dict[str, str]:
@@ -194,9 +237,9 @@ def web_command(settings: Settings, processes: int) -> list[str]:
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, complaint: str) -> None:
-    """Waits for something to become true; raises RuntimeError with the complaint."""
+    """Waits for something to become true; raises CannotServeError with the complaint."""
     deadline = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > deadline:
-            raise RuntimeError(complaint)
+            raise CannotServeError(complaint)
         time.sleep(0.05)

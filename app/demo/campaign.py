@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from sqlalchemy.orm import Session
 
@@ -23,8 +23,12 @@ DIALOGUES = Path(__file__).parent / "dialogues.jsonl"
 LEFT_TO_RANK = 24
 LEFT_CONTESTED = 8
 
-Watch = Callable[[str, int, int], None]
-"""Called with what is going on, how far it is, and how far it goes."""
+
+class Watch(Protocol):
+    """Told what is going on, how far it is, and how far it goes."""
+
+    def __call__(self, what: str, done: int, of: int, detail: str = "") -> None:
+        """Takes it down."""
 
 
 def prepare(database: Database) -> int:
@@ -61,10 +65,13 @@ def rank(database: Database, campaign_id: int, watch: Watch) -> None:
 
 def adjudicate(database: Database, campaign_id: int, watch: Watch) -> None:
     """The simulated expert decides contested turns, until only the visitor's are left."""
+    goal = 0
     while True:
         with database.writing() as session:
             waiting = campaigns.progress(session, campaign_id).count(TurnState.CONTESTED, TurnState.IN_REVIEW)
-            watch("a simulated expert settles contested turns", 0, max(waiting - LEFT_CONTESTED, 0))
+            left = max(waiting - LEFT_CONTESTED, 0)
+            goal = goal or left
+            watch("a simulated expert settles contested turns", goal - left, goal)
             expert = _user(session, "simulated-expert")
             if waiting <= LEFT_CONTESTED:
                 return

@@ -31,6 +31,12 @@ from workers.queue import make_app, wake
 
 CONFIG = Path(__file__).parent / "demo.toml"
 POLL_S = 0.5
+TITLES = {
+    RunKind.PRETRAIN: "a tiny base model learns Chinese",
+    RunKind.SFT: "supervised fine-tuning of its policy",
+    RunKind.REWARD: "the reward model learns from the experts",
+    RunKind.PPO: "PPO trains the policy against it",
+}
 
 
 class DemoFailedError(Exception):
@@ -87,7 +93,7 @@ class Walk:
                 session.flush()
         if run.state is not RunState.SUCCEEDED:
             wake(make_app(self.settings), run.id)
-        self._wait(run.id)
+            self._wait(run.id)
         with self.database.reading() as session:
             made = runs.checkpoint_of(session, run.id)
         assert made is not None
@@ -97,7 +103,7 @@ class Walk:
         while True:
             with self.database.reading() as session:
                 run = runs.get(session, run_id)
-            self.watch(run.phase or run.kind.value, run.step, run.steps)
+            self.watch(TITLES[run.kind], run.step, run.steps, run.phase or run.state.value)
             if run.state is RunState.SUCCEEDED:
                 return
             if not run.live:
