@@ -5,69 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from annotation.abilities import Ability
 from annotation.tables import Campaign, Turn, TurnState
 from tests.installation import Installation, installed
-from tests.material import json_lines
-from tests.rlhf.material import PLAIN, POLITE, RUDE, WRONG
-from tests.visitors import Visitor, by_quality, options_of
-
-DIALOGUES = 40
-ASPECTS = (Ability.ACCURACY, Ability.WARM_TONE)
-GOOD = {POLITE: (1, 1), PLAIN: (1, 0), RUDE: (0, 0), WRONG: (-1, 1)}
-TINY = {"threads": "1", "dtype": "float32", "seed": "0"}
-BASE = {
-    **TINY,
-    "hidden_size": "32",
-    "layers": "2",
-    "heads": "2",
-    "vocabulary": "400",
-    "block_length": "48",
-    "epochs": "4",
-    "learning_rate": "5e-3",
-}
-ADAPTED = {**TINY, "batch_size": "8", "micro_batch_size": "8", "max_length": "256", "lora_rank": "4", "epochs": "1"}
-PPO = {
-    **ADAPTED,
-    "max_new_tokens": "16",
-    "rollout_size": "16",
-    "compared": "6",
-    "ppo_epochs": "1",
-    "despite_gate": "on",
-}
-
-
-def rows() -> bytes:
-    """Dialogues of two turns, with an answer of each kind."""
-    answers = [{"text": text, "model": f"model-{i}"} for i, text in enumerate((WRONG, PLAIN, RUDE, POLITE))]
-    return json_lines(
-        *(
-            {
-                "id": f"d{number}",
-                "department": "内科",
-                "turns": [
-                    {"message": f"头痛{number}天了。", "responses": answers, "reply": POLITE},
-                    {"message": "还要做什么检查吗？", "responses": answers},
-                ],
-            }
-            for number in range(DIALOGUES)
-        )
-    )
-
-
-def careful(text: str) -> tuple[float, ...]:
-    """Ranks A > B > C > D as it was meant."""
-    return GOOD[text]
-
-
-def careless(text: str) -> tuple[float, ...]:
-    """Holds the rude answer for as warm as the polite one."""
-    return (1, 1) if text == RUDE else GOOD[text]
+from tests.journey import ADAPTED, ASPECTS, BASE, DIALOGUES, PPO, careful, careless, register_data, rows, started
+from tests.visitors import Visitor, by_quality
 
 
 @pytest.mark.training
@@ -116,28 +61,6 @@ def freeze(installation: Installation, admin: Visitor, campaign_id: int) -> str:
     assert {turn["settled_by"] for turn in turns} == {"adjudicated"}
     assert {turn["split"] for turn in turns} == {"train", "validation", "report"}
     return where.rpartition("/")[2]
-
-
-def register_data(admin: Visitor) -> None:
-    texts = [{"text": f"头痛{number}天了。{text}"} for number in range(30) for text in GOOD]
-    exchanges: list[dict[str, Any]] = [
-        {"messages": [{"role": "user", "content": "头痛怎么办？"}, {"role": "assistant", "content": text}]}
-        for text in GOOD
-    ]
-    admin.upload("/admin/data-sets", json_lines(*texts), name="corpus", kind="corpus")
-    admin.upload("/admin/data-sets", json_lines(*exchanges * 8), name="dialogues", kind="dialogues")
-
-
-def started(admin: Visitor, kind: str, **fields: str) -> str:
-    """The name of the model that a run of this stage left; inputs are named, not numbered, as on the form."""
-    form = admin.get(f"/admin/runs/new/{kind}")
-    for role in ("base", "policy", "reward", "data"):
-        if role in fields:
-            shown = {text.split(" · ")[0]: value for text, value in options_of(form, role).items()}
-            fields[role] = shown[fields[role]]
-    run_id = admin.start_run(kind, name=kind, **fields)
-    admin.wait_for_run(run_id)
-    return f"{kind}-{run_id}"
 
 
 def look_at_the_result(installation: Installation, admin: Visitor, reward: str, ppo: str) -> None:

@@ -36,8 +36,9 @@
     return make("button", { type: "button", class: "letter token", "data-token": letter, "aria-label": label }, label);
   }
 
-  function gap() {
-    return make("span", { class: "gap", "data-gap": "" });
+  // Where a response that is dragged becomes a group of its own; between two groups it is as wide as their boundary.
+  function gap(...inside) {
+    return make("span", { class: "gap", "data-gap": "" }, ...inside);
   }
 
   function boundaryButton(boundary, index) {
@@ -56,10 +57,9 @@
   function showOrder() {
     const parts = [gap()];
     state.groups.forEach((group, index) => {
-      const members = make("span", { class: "row", "data-members": "" }, ...group.map(token));
-      parts.push(make("span", { class: "group", role: "listitem" }, make("span", { class: "rank" }, String(index + 1)), members));
-      parts.push(gap());
-      if (index < state.boundaries.length) parts.push(boundaryButton(state.boundaries[index], index), gap());
+      const rank = make("span", { class: "rank" }, String(index + 1));
+      parts.push(make("span", { class: "group", role: "listitem", "data-members": "" }, rank, ...group.map(token)));
+      parts.push(index < state.boundaries.length ? gap(boundaryButton(state.boundaries[index], index)) : gap());
     });
     const left = state.unplaced();
     if (left.length) {
