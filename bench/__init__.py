@@ -1,0 +1,1 @@
+"""Measurements: what a claim in docs/benchmarks.md was measured with."""
