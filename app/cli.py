@@ -95,12 +95,13 @@ def import_file(
 ) -> None:
     """Imports dialogues into a campaign: all of a file, or nothing and a list of what does not fit."""
     database = opened(settings())
-    with _refusals_said(), database.writing() as session:
+    with database.reading() as session:
         known = campaigns.by_name(session, campaign)
-        reading = read_file(file.read_bytes(), k=known.k if known else k, seed=seed)
-        if reading.problems and not skip:
-            _say_problems([str(problem) for problem in reading.problems])
-        found = known or campaigns.create(session, campaign, k=k)
+    reading = read_file(file.read_bytes(), k=known.k if known else k, seed=seed)
+    if reading.problems and not skip:
+        _say_problems([str(problem) for problem in reading.problems])
+    with _refusals_said(), database.writing() as session:
+        found = campaigns.by_name(session, campaign) or campaigns.create(session, campaign, k=k)
         done = imports.add(session, found, reading.dialogues, source=file.name, actor_id=None)
         if done.problems:
             _say_problems([str(problem) for problem in done.problems])
