@@ -55,6 +55,11 @@
     if (document.getElementById("run-live")?.dataset.live === "yes") setTimeout(refresh, 2500);
   }
 
+  // The part above the charts is replaced while the run works; what was opened in it stays open.
+  let opened = [];
+  const details = () => [...document.querySelectorAll("#run-live details")];
+  document.addEventListener("htmx:beforeSwap", () => { opened = details().map((each) => each.open); });
+  document.addEventListener("htmx:afterSwap", () => { details().forEach((each, i) => { each.open ||= opened[i] ?? false; }); });
   addEventListener("resize", () => plots.forEach(({ plot }, place) => plot.setSize({ width: place.clientWidth, height: 190 })));
   refresh();
 })();
