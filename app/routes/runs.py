@@ -186,9 +186,11 @@ def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
         for campaign in campaigns.every(session)
         if (progress := campaigns.progress(session, campaign.id))
     ]
+    policies = runs.checkpoints(session, CheckpointKind.POLICY)
     return {
         "kind": kind,
         "needs": needs,
+        "fine_tuned": next((each.id for each in policies if each.lineage.get("stage") == RunKind.SFT), ""),
         "kinds": list(RunKind),
         "snapshots": snapshots.every(session),
         "data_sets": data_sets.every(session, needs.data) if needs.data else [],
