@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -92,13 +93,16 @@ def _finish(stage: str, folder: Path, paths: dict[str, Path], settings: Settings
     from rlhf.recipes import run_stage
     from rlhf.refusals import REFUSALS
 
-    records = Records(folder)
+    main = int(os.environ.get("RANK", "0")) == 0  # as torchrun names the processes of a run
+    records = Records(folder, main=main)
     try:
         result = run_stage(stage, folder, paths, settings, records)
     except REFUSALS as refusal:
         records.event("refused", 0, why=str(refusal))
         typer.echo(f"zhongjing: {refusal}", err=True)
         raise typer.Exit(2) from refusal
+    if not main:
+        return
     (folder / RESULT).write_text(json.dumps(result, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     typer.echo(json.dumps(result, ensure_ascii=False))
 

@@ -25,7 +25,7 @@ from rlhf.losses import policy_loss_sum, value_loss_sum
 from rlhf.quartet import Quartet
 from rlhf.rollout import Rollout, RolloutLoader, answer, judge
 from rlhf.sequences import Encoder, fit
-from rlhf.stage import Stage
+from rlhf.stage import Stage, processes
 from rlhf.trainer import StageTrainer, common_arguments
 
 
@@ -165,6 +165,8 @@ class PpoTrainer(StageTrainer, Trainer):
 def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
     """Trains the policy and returns what was measured. Resumes where an earlier attempt stood."""
     set_seed(config.seed)
+    if processes() > 1:
+        stage.refuse("PPO runs in one process in this version: start it without torchrun.")
     base, reward = stage.input("base"), stage.input("reward")
     gate.require(reward, stage, despite=config.despite_gate)
     tokenizer = networks.load_tokenizer(base)

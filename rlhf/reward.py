@@ -139,17 +139,18 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
             trainer.model.eval(), sequences, encoder.pad_id, config.micro_batch_size * 4, trainer.args.device
         )
     )
-    if trainer.args.should_save:
-        with stage.model_folder() as folder:
-            trainer.model.save_pretrained(str(folder))
-            tokenizer.save_pretrained(str(folder))
-            networks.write_scale(folder, scores.mean().item(), scores.std().item())
-            stage.lineage(config, step=trainer.state.best_global_step or trainer.state.global_step).write(folder)
-            stage.records.progress(trainer.state.global_step, trainer.state.max_steps, "measuring")
-            evaluation = evaluate_reward(
-                trainer.model, encoder, snapshot, EvaluateConfig(max_length=config.max_length), trainer.args.device
-            )
-            write_evaluation(folder, evaluation)
+    if not trainer.args.should_save:
+        return {}
+    with stage.model_folder() as folder:
+        trainer.model.save_pretrained(str(folder))
+        tokenizer.save_pretrained(str(folder))
+        networks.write_scale(folder, scores.mean().item(), scores.std().item())
+        stage.lineage(config, step=trainer.state.best_global_step or trainer.state.global_step).write(folder)
+        stage.records.progress(trainer.state.global_step, trainer.state.max_steps, "measuring")
+        evaluation = evaluate_reward(
+            trainer.model, encoder, snapshot, EvaluateConfig(max_length=config.max_length), trainer.args.device
+        )
+        write_evaluation(folder, evaluation)
     return {
         **{name: evaluation[name] for name in ("accuracy", "longer_wins", "experts_agree")},
         "steps": trainer.state.global_step,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +18,11 @@ from rlhf.records import Records
 from rlhf.sequences import Fitted
 
 INPUTS = ("snapshot", "base", "policy", "reward", "data")
+
+
+def processes() -> int:
+    """How many processes train together, as torchrun tells each of them; known before they have found each other."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 @dataclass(frozen=True)

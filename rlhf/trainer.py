@@ -13,8 +13,9 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from rlhf import checkpoints
 from rlhf.checkpoints import Lineage
-from rlhf.config import Optimising
+from rlhf.config import ConfigError, Optimising
 from rlhf.records import Records
+from rlhf.stage import processes
 
 TRAINER_STATE = "trainer_state.json"
 RUNNING = "running.json"
@@ -25,8 +26,16 @@ HIDDEN_METRICS = ("total_flos", "train_runtime", "train_samples_per_second", "tr
 
 
 def common_arguments(config: Optimising, folder: Path) -> dict[str, Any]:
-    """The training arguments that every stage takes from its config."""
-    world = torch.distributed.get_world_size() if torch.distributed.is_initialized() else 1
+    """The training arguments that every stage takes from its config.
+
+    Raises ConfigError where the processes cannot share a batch evenly.
+    """
+    together = config.micro_batch_size * processes()
+    if config.batch_size % together:
+        raise ConfigError(
+            f"batch_size {config.batch_size} is no multiple of micro_batch_size {config.micro_batch_size} times "
+            f"{processes()} processes: change one of them"
+        )
     return {
         "output_dir": str(folder),
         "seed": config.seed,
@@ -34,7 +43,7 @@ def common_arguments(config: Optimising, folder: Path) -> dict[str, Any]:
         "learning_rate": config.learning_rate,
         "num_train_epochs": config.epochs,
         "per_device_train_batch_size": config.micro_batch_size,
-        "gradient_accumulation_steps": max(config.batch_size // (config.micro_batch_size * world), 1),
+        "gradient_accumulation_steps": config.batch_size // together,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,
         "warmup_steps": config.warmup_share,  # below 1 it is a share of the steps

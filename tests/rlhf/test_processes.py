@@ -1,0 +1,60 @@
+"""Several processes train the model that one would."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+CHANGES = {
+    "batch_size": 4,
+    "micro_batch_size": 2,
+    "epochs": 1,
+    "lora_rank": 2,
+    "lora_dropout": 0,
+    "learning_rate": 0.01,
+    "save_every": 100,
+    "threads": 1,
+}
+
+
+def train(stage: str, out: Path, processes: int, **paths: Path) -> subprocess.CompletedProcess[str]:
+    """``python -m rlhf train``, by torchrun where there are several processes."""
+    several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
+    command = [sys.executable, *(several if processes > 1 else []), "-m", "rlhf", "train", stage, "--out", str(out)]
+    command += [part for name, path in paths.items() for part in (f"--{name}", str(path))]
+    if stage == "reward":
+        command += [part for name, value in CHANGES.items() for part in ("--set", f"{name}={value}")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+@pytest.mark.training
+def test_two_processes_train_the_reward_model_that_one_trains(
+    base: Path, snapshot_folder: Path, tmp_path: Path
+) -> None:
+    weights, results = [], []
+    for processes in (1, 2):
+        out = tmp_path / str(processes)
+        done = train("reward", out, processes, base=base, snapshot=snapshot_folder)
+        assert done.returncode == 0, done.stderr[-3000:]
+        weights.append(load_file(out / "model" / "adapter_model.safetensors"))
+        results.append(json.loads((out / "result.json").read_text(encoding="utf-8")))
+    assert weights[0].keys() == weights[1].keys()
+    for name, alone in weights[0].items():
+        torch.testing.assert_close(weights[1][name], alone, rtol=1e-4, atol=1e-5)
+    assert results[0]["steps"] == results[1]["steps"] == 2
+    assert results[0]["accuracy"] == results[1]["accuracy"]
+
+
+@pytest.mark.training
+def test_ppo_says_that_it_runs_in_one_process(base: Path, snapshot_folder: Path, tmp_path: Path) -> None:
+    done = train("ppo", tmp_path / "run", 2, base=base, snapshot=snapshot_folder, reward=base)
+    assert done.returncode != 0
+    assert "PPO runs in one process in this version" in done.stderr
