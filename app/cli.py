@@ -215,8 +215,7 @@ def _can_administer(user: User) -> bool:
 
 
 def _link(found: Settings, code: str) -> str:
-    scheme = "https" if found.https else "http"
-    return f"{scheme}://{found.host}:{found.port}/invitation/{code}"
+    return f"{found.public_url}/invitation/{code}"
 
 
 def _say_problems(problems: list[str]) -> None:

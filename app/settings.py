@@ -44,6 +44,14 @@ class Settings(SharedSettings):
         return [host.strip() for host in self.allowed_hosts.split(",") if host.strip()] or ["*"]
 
     @property
+    def public_url(self) -> str:
+        """Where people reach it: by the first of its host names where it has one, else on this machine."""
+        if self.hosts != ["*"]:
+            return f"https://{self.hosts[0]}" if self.https else f"http://{self.hosts[0]}:{self.port}"
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host  # noqa: S104  (recognised, not bound)
+        return f"{'https' if self.https else 'http'}://{host}:{self.port}"
+
+    @property
     def cookie(self) -> str:
         """The name of the login cookie; with TLS the browser itself holds it to this host."""
         return "__Host-zhongjing" if self.https else "zhongjing"
