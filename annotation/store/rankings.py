@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from annotation import ranking as rules
 from annotation.agreement import agree, contested_pairs
@@ -140,6 +140,7 @@ def double_rankings(session: Session, campaign_id: int) -> Iterable[tuple[Turn, 
         .join(Ranking, Ranking.assignment_id == Assignment.id)
         .where(Turn.campaign_id == campaign_id, Assignment.place.is_not(None), Ranking.late.is_(False))
         .order_by(Turn.id, Assignment.place, Ranking.version)
+        .options(contains_eager(Ranking.assignment))
     )
     newest: dict[int, tuple[Turn, dict[int | None, Ranking]]] = {}
     for turn, place, ranking in rows:

@@ -1,0 +1,1 @@
+"""The hinge between database and training."""
