@@ -71,10 +71,10 @@ class Visitor:
         assert answer.status_code == 200, f"{path}: {answer.status_code} {answer.text[-2000:]}"
         return str(answer.url.path), str(answer.text)
 
-    def rank_everything(self, campaign_id: int, judge: Judge) -> int:
+    def rank_everything(self, campaign_id: int, judge: Judge, most: int = 10_000) -> int:
         """Ranks turn after turn until nothing is left; returns how many."""
         done = 0
-        while True:
+        while done < most:
             path, page = self.post(f"/rank/{campaign_id}/next")
             if not path.startswith("/assignments/"):
                 return done
@@ -83,11 +83,12 @@ class Visitor:
             where, after = self.post(f"{path}/ranking", **{**fields, "acts": "9", "active": "12.5"})
             assert where.endswith("/stored"), after
             done += 1
+        return done
 
-    def review_everything(self, judge: Judge) -> int:
+    def review_everything(self, judge: Judge, most: int = 10_000) -> int:
         """Settles one contested turn after the other until the queue is empty; returns how many."""
         done = 0
-        while True:
+        while done < most:
             path, page = self.post("/review/next")
             if not path.startswith("/reviews/"):
                 return done
@@ -95,6 +96,7 @@ class Visitor:
                 _, page = self.post(f"{path}/{asked}", **self._answer(asked, page, judge))
             self.post(f"{path}/decide", **fields_of(page))
             done += 1
+        return done
 
     def _answer(self, asked: str, page: str, judge: Judge) -> dict[str, Any]:
         if asked == "outcome":

@@ -58,7 +58,8 @@
     const parts = [gap()];
     state.groups.forEach((group, index) => {
       const rank = make("span", { class: "rank" }, String(index + 1));
-      parts.push(make("span", { class: "group", role: "listitem", "data-members": "" }, rank, ...group.map(token)));
+      const label = say("place", { place: index + 1 });
+      parts.push(make("span", { class: "group", role: "group", "aria-label": label, "data-members": "" }, rank, ...group.map(token)));
       parts.push(index < state.boundaries.length ? gap(boundaryButton(state.boundaries[index], index)) : gap());
     });
     const left = state.unplaced();

@@ -26,10 +26,13 @@ def a_browser() -> Iterator[Browser]:
 class Seat:
     """One person in a window of their own, logged in by the login page, in Chinese."""
 
-    def __init__(self, browser: Browser, installation: Installation, login: str) -> None:
+    def __init__(self, browser: Browser, installation: Installation, login: str, *, bypass_csp: bool = False) -> None:
         self.complaints: list[str] = []
         context = browser.new_context(
-            viewport={"width": 1440, "height": 900}, locale="zh-CN", base_url=installation.url
+            viewport={"width": 1440, "height": 900},
+            locale="zh-CN",
+            base_url=installation.url,
+            bypass_csp=bypass_csp,
         )
         self.page: Page = context.new_page()
         self.page.set_default_timeout(20_000)
