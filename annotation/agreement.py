@@ -5,16 +5,18 @@ Every figure is computed on rank vectors and on the relations of pairs, never on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
+from typing import TypeVar
 
 import krippendorff
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import kendalltau
 
+from annotation.abilities import Ability
 from annotation.ranking import Pair, Ranking, Relation
 
 
@@ -53,6 +55,7 @@ class Estimate:
     n: int
 
 
+Key = TypeVar("Key", bound=Hashable)
 Tally = tuple[float, float]
 """What one turn adds to a mean: to the sum, and to the count."""
 
@@ -65,6 +68,21 @@ def pairs_alike(turn: DoubleRanking) -> Tally:
         return NOTHING
     ours, theirs = turn.first.relations(), turn.second.relations()
     return float(sum(ours[pair] == theirs[pair] for pair in ours)), float(len(ours))
+
+
+def pairs_alike_decided_by(ability: Ability) -> Callable[[DoubleRanking], Tally]:
+    """Like ``pairs_alike``, of the pairs between which this ability decides for at least one of the two."""
+
+    def measure(turn: DoubleRanking) -> Tally:
+        if not turn.ordered:
+            return NOTHING
+        ours, theirs = turn.first.relations(), turn.second.relations()
+        named = [
+            pair for pair in ours if ability in (turn.first.deciding_ability(pair), turn.second.deciding_ability(pair))
+        ]
+        return float(sum(ours[pair] == theirs[pair] for pair in named)), float(len(named))
+
+    return measure
 
 
 def order_alike(turn: DoubleRanking) -> Tally:
@@ -140,6 +158,21 @@ def alpha_of_relations(turns: Sequence[DoubleRanking], *, resamples: int = 100, 
     drawn = [_alpha([units[i] for i in rng.integers(len(units), size=len(units))]) for _ in range(resamples)]
     low, high = np.quantile([alpha for alpha in drawn if alpha is not None], [0.025, 0.975])
     return Estimate(value, float(low), float(high), n)
+
+
+def pair_agreement_by(keyed: Iterable[tuple[Key, DoubleRanking]]) -> dict[Key, Estimate]:
+    """Pair agreement of each group of turns, the largest group first."""
+    groups: dict[Key, list[DoubleRanking]] = {}
+    for key, turn in keyed:
+        groups.setdefault(key, []).append(turn)
+    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
+    return {key: mean_over_turns(pairs_alike, turns) for key, turns in ordered}
+
+
+def pair_agreement_by_ability(turns: Sequence[DoubleRanking]) -> dict[Ability, Estimate]:
+    """Pair agreement by what decides, the most important ability first; abilities that never decide are left out."""
+    found = {ability: mean_over_turns(pairs_alike_decided_by(ability), turns) for ability in Ability}
+    return {ability: estimate for ability, estimate in found.items() if estimate.n}
 
 
 def summary(turns: Sequence[DoubleRanking]) -> dict[str, Estimate]:

@@ -152,7 +152,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
         )
         write_evaluation(folder, evaluation)
     return {
-        **{name: evaluation[name] for name in ("accuracy", "longer_wins", "experts_agree")},
+        **evaluation,
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
         f"validation_{config.select_by}": trainer.state.best_metric,

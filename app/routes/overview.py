@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from annotation.agreement import DoubleRanking, Estimate, summary
+from annotation.agreement import DoubleRanking, pair_agreement_by, pair_agreement_by_ability, summary
 from annotation.store import campaigns, rankings, runs
 from annotation.store.campaigns import Progress
-from annotation.tables import Campaign, TurnState, User
+from annotation.tables import Campaign, Ranking, Turn, TurnState
 from app.deps import Admin, CampaignSeen, Reading
 from app.render import page
 from app.words import N_
@@ -47,35 +45,34 @@ def overview(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
 @router.get("/campaigns/{campaign_id}/agreement")
 def agreement(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResponse:
     """How far the annotators of a campaign agree, over all and pair by pair."""
-    found = rankings.double_rankings(session, campaign.id)
-    people = {user.id: user for user in campaigns.members(session, campaign.id)}
-    doubles = [
-        (
-            frozenset((first.assignment.user_id, second.assignment.user_id)),
-            DoubleRanking(turn.dialogue_id, rankings.read(first), rankings.read(second)),
-        )
-        for turn, first, second in found
+    found = [
+        (turn, _pair(first, second), _double(turn, first, second))
+        for turn, first, second in rankings.double_rankings(session, campaign.id)
     ]
+    doubles = [double for _, _, double in found]
+    by_pair = pair_agreement_by((pair, double) for _, pair, double in found)
     return page(
         request,
         "admin/agreement.html",
         campaign=campaign,
-        figures=summary([double for _, double in doubles]),
-        matrix=_matrix(doubles, list(people.values())),
-        people=list(people.values()),
+        figures=summary(doubles),
+        matrix={both: estimate for pair, estimate in by_pair.items() for both in (pair, pair[::-1])},
+        people=campaigns.members(session, campaign.id),
+        by_ability=pair_agreement_by_ability(doubles),
+        by_department=pair_agreement_by((turn.department, double) for turn, _, double in found),
+        by_depth=pair_agreement_by((turn.number, double) for turn, _, double in found),
+        by_source=pair_agreement_by((turn.in_distribution, double) for turn, _, double in found),
     )
 
 
-def _matrix(
-    doubles: Sequence[tuple[frozenset[int], DoubleRanking]], people: Sequence[User]
-) -> dict[tuple[int, int], Estimate]:
-    """Pair agreement of each two annotators, by their ids in both orders."""
-    cells: dict[tuple[int, int], Estimate] = {}
-    for one, other in combinations(people, 2):
-        both = [double for pair, double in doubles if pair == {one.id, other.id}]
-        figure = summary(both)["pair_agreement"]
-        cells[one.id, other.id] = cells[other.id, one.id] = figure
-    return cells
+def _pair(first: Ranking, second: Ranking) -> tuple[int, int]:
+    """The two annotators, whichever of the places each had."""
+    one, other = sorted((first.assignment.user_id, second.assignment.user_id))
+    return one, other
+
+
+def _double(turn: Turn, first: Ranking, second: Ranking) -> DoubleRanking:
+    return DoubleRanking(turn.dialogue_id, rankings.read(first), rankings.read(second))
 
 
 def _attention(campaign: Campaign, progress: Progress) -> list[Attention]:

@@ -15,9 +15,12 @@ from annotation.agreement import (
     alpha_of_relations,
     contested_pairs,
     mean_over_turns,
+    pair_agreement_by,
+    pair_agreement_by_ability,
     summary,
 )
 from annotation.ranking import Ranking, Relation, parse_order, weak_orders
+from tests.material import ranked
 
 ORDERS = [Ranking(order) for order in weak_orders(4)]
 EVERY_TWO = [DoubleRanking(i, a, b) for i, (a, b) in enumerate(product(ORDERS, ORDERS))]
@@ -130,3 +133,17 @@ def test_the_figures_reproduce_a_direct_computation_on_three_human_annotators() 
     two = [t for i, t in enumerate(turns) if i % 3 == 0]
     expected = krippendorff.alpha(reliability_data=ordinal, level_of_measurement="ordinal")
     assert alpha_of_relations(two, resamples=2).value == pytest.approx(expected)
+
+
+def test_agreement_by_group_counts_each_group_alone() -> None:
+    same = DoubleRanking("d1", ranked("A > B > C > D"), ranked("A > B > C > D"))
+    opposite = DoubleRanking("d2", ranked("A > B > C > D"), ranked("D > C > B > A"))
+    found = pair_agreement_by([("儿科", same), ("儿科", opposite), ("内科", same)])
+    assert [(key, each.value, each.n) for key, each in found.items()] == [("儿科", 0.5, 2), ("内科", 1.0, 1)]
+
+
+def test_agreement_by_ability_counts_the_pairs_that_it_decides_for_one_of_the_two() -> None:
+    # One lets accuracy decide A over C and B over C and warm tone A over B; the other ties A and B.
+    turn = DoubleRanking("d", ranked("A > B > C", 9, 1), ranked("A = B > C", 1))
+    found = pair_agreement_by_ability([turn])
+    assert {ability.value: each.value for ability, each in found.items()} == {1: 1.0, 9: 0.0}
