@@ -51,7 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(router)
     _handle_refusals(app)
     app.add_middleware(Guard, https=settings.https, most_bytes=settings.most_upload_mb * 2**20)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=settings.hosts)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.hosts, "127.0.0.1"])
     return app
 
 

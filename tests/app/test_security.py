@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
@@ -13,12 +14,16 @@ from fastapi.routing import APIRoute
 from pydantic import ValidationError
 from starlette.testclient import TestClient
 
+from annotation.db import Database
+from app.main import create_app
 from app.render import STATIC, templates_folder
 from app.routes import ROUTERS
 from app.security import POLICY, SAFE_METHODS
 from app.settings import Settings
 from tests.app.conftest import Browse
 from tests.conftest import Cast
+
+HOSTS = ("rank.example.org", "127.0.0.1:8000", "evil.example.org")
 
 
 def test_every_answer_carries_the_policy(anybody: TestClient, browse: Browse) -> None:
@@ -147,3 +152,23 @@ def test_a_form_that_lacks_its_fields_is_refused_in_words(browse: Browse) -> Non
 
 def test_an_address_that_cannot_be_does_not_exist(browse: Browse) -> None:
     assert browse("sun").get("/admin/campaigns/one").status_code == 404
+
+
+def test_only_named_hosts_and_the_machine_itself_are_answered(settings: Settings, database: Database) -> None:
+    app = create_app(settings.model_copy(update={"allowed_hosts": "rank.example.org"}))
+    client = TestClient(app)
+    answers = {host: client.get("/healthz", headers={"host": host}).status_code for host in HOSTS}
+    assert answers == {"rank.example.org": 200, "127.0.0.1:8000": 200, "evil.example.org": 400}
+    app.state.database.dispose()
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8000"),
+        ({"host": "0.0.0.0", "port": 9000}, "http://127.0.0.1:9000"),  # noqa: S104
+        ({"allowed_hosts": "rank.example.org", "https": True}, "https://rank.example.org"),
+    ],
+)
+def test_links_lead_to_where_people_reach_it(given: dict[str, Any], url: str) -> None:
+    assert Settings(**given).public_url == url
