@@ -7,6 +7,7 @@ candidates; a pair on which all remaining candidates agree is closed without bei
 from __future__ import annotations
 
 import enum
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -15,6 +16,7 @@ from annotation.abilities import Ability
 from annotation.ranking import Pair, Ranking, Relation, pairs_of, weak_orders
 
 TIE_WEIGHT = 0.1
+HIDDEN_SHARE = 0.1
 """How likely a tie is against a strict relation, for choosing questions only: experts rarely end in a tie."""
 
 EXACT_UP_TO = 75
@@ -213,6 +215,12 @@ def settle_agreed(first: Ranking, second: Ranking) -> list[SettledPair]:
         SettledPair(pair, relation, case.ability_for(pair, relation), Provenance.AGREED)
         for pair, relation in case.agreed.items()
     ]
+
+
+def hides_suggestion(review: int, pair: Pair) -> bool:
+    """Whether the rule's suggestion is kept back: for a random tenth of pairs, always the same, to measure its pull."""
+    drawn = hashlib.sha256(f"suggestion:{review}:{pair[0]}:{pair[1]}".encode()).digest()
+    return int.from_bytes(drawn[:8]) / 2**64 < HIDDEN_SHARE
 
 
 def suggestion(case: Case, pair: Pair) -> Relation | None:

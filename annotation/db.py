@@ -79,8 +79,11 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
-        """A transaction that only looks; it blocks nobody and nobody blocks it."""
-        engine = self.engine.execution_options(sqlite_begin="DEFERRED", postgresql_readonly=not self.is_sqlite)
+        """A transaction that only looks, at one moment; it blocks nobody and nobody blocks it."""
+        how: dict[str, Any] = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
+        if self.is_sqlite:
+            how = {"sqlite_begin": "DEFERRED"}
+        engine = self.engine.execution_options(**how)
         with Session(engine, expire_on_commit=False) as session, session.begin():
             yield session
 

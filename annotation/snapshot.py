@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,9 +57,15 @@ def write(folder: Path, about: dict[str, Any], rows: Iterable[tuple[str, dict[st
     """
     if folder.exists():
         raise FileExistsError(f"{folder} exists already: a snapshot is never overwritten.")
-    aside = folder.with_name(f".{folder.name}.writing")
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir(parents=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True) as aside:
+        return _write_aside(Path(aside) / folder.name, folder, about, rows)
+
+
+def _write_aside(
+    aside: Path, folder: Path, about: dict[str, Any], rows: Iterable[tuple[str, dict[str, Any]]]
+) -> Frozen:
+    aside.mkdir()
     seals = _write_files(aside, rows)
     manifest = {
         "format": FORMAT,
@@ -69,7 +75,10 @@ def write(folder: Path, about: dict[str, Any], rows: Iterable[tuple[str, dict[st
     content = json.dumps(manifest, ensure_ascii=False, indent=2, sort_keys=True) + "\n"
     (aside / MANIFEST).write_text(content, encoding="utf-8")
     _sync(aside / MANIFEST)
-    aside.rename(folder)
+    try:
+        aside.rename(folder)
+    except OSError as error:  # somebody else wrote it in the meantime
+        raise FileExistsError(f"{folder} exists already: a snapshot is never overwritten.") from error
     _sync(folder.parent)
     return Frozen(folder, hashlib.sha256(content.encode()).hexdigest(), manifest)
 

@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from sqlalchemy.exc import OperationalError
+
 from annotation.db import Database
 from annotation.run_tables import RunState
 from annotation.store import runs
@@ -72,6 +74,8 @@ def work(database: Database, settings: Settings, run_id: int, worker: str) -> bo
         _work(database, folder, run_id, token)
     except LostRunError:
         log.warning("run %s was taken over; this worker lets it go", run_id)
+    except OperationalError:
+        log.exception("the database is away: run %s is left to the sweeper, which has it resumed", run_id)
     except Exception as error:
         log.exception("run %s failed in its worker", run_id)
         with contextlib.suppress(LostRunError), database.writing() as session:
@@ -148,6 +152,7 @@ class _Watcher:
         self._log = Tail(folder / "log.txt", position["log.txt"])
         with database.reading() as session:
             self._kept = runs.log_size(session, run_id)
+        self._renewed_at = time.monotonic()
 
     def watch(self, process: subprocess.Popen[bytes]) -> bool:
         """Until the training ends (False) or a cancel is asked for (True); raises LostRunError."""
@@ -155,10 +160,24 @@ class _Watcher:
         while process.poll() is None:
             if time.monotonic() - carried_at >= POLL_S:
                 carried_at = time.monotonic()
-                if self.carry():
+                if self._carry_or_wait():
                     return True
             time.sleep(0.1)
         return False
+
+    def _carry_or_wait(self) -> bool:
+        """Like ``carry``; a database that is away for a moment is tried again, for as long as the lease may be ours."""
+        before = self._records.position, self._log.position, self._kept
+        try:
+            cancel = self.carry()
+        except OperationalError:
+            self._records.position, self._log.position, self._kept = before
+            if time.monotonic() - self._renewed_at > runs.LEASE.total_seconds():
+                raise
+            log.warning("the database is away; run %s goes on, and is carried later", self._run_id)
+            return False
+        self._renewed_at = time.monotonic()
+        return cancel
 
     def carry(self) -> bool:
         """Moves what is new to the database; returns whether a cancel was asked for."""

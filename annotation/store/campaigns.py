@@ -16,6 +16,7 @@ from annotation.tables import (
     Assignment,
     Campaign,
     Guideline,
+    LoginSession,
     Membership,
     PairCount,
     PriorityRule,
@@ -26,6 +27,9 @@ from annotation.tables import (
     User,
     UserState,
 )
+
+AT_WORK = timedelta(hours=12)
+"""Who was seen within so long counts as at work."""
 
 
 def every(session: Session) -> Sequence[Campaign]:
@@ -125,6 +129,17 @@ def available(session: Session, campaign_id: int) -> Sequence[int]:
         .where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)
     )
     return session.scalars(active).all()
+
+
+def at_work(session: Session, campaign_id: int, now: datetime | None = None) -> Sequence[int]:
+    """Those of the available who were seen lately; all of them where nobody was.
+
+    Who is away without having been paused must not hold up the others: evenness waits for whoever is behind.
+    """
+    lately = (now or utcnow()) - AT_WORK
+    everybody = available(session, campaign_id)
+    seen = select(LoginSession.user_id).where(LoginSession.user_id.in_(everybody), LoginSession.seen_at > lately)
+    return session.scalars(seen.distinct()).all() or everybody
 
 
 def set_members(session: Session, campaign: Campaign, user_ids: set[int], *, actor_id: int | None) -> None:

@@ -65,7 +65,7 @@ def reserve_next(session: Session, user: User, campaign: Campaign, now: datetime
 
 
 def held_by(session: Session, user_id: int, campaign_id: int) -> Assignment | None:
-    """The reserved assignment of somebody in a campaign."""
+    """The reserved assignment of somebody in a campaign, of a turn that can still use their ranking."""
     return session.scalar(
         select(Assignment)
         .join(Turn)
@@ -73,6 +73,7 @@ def held_by(session: Session, user_id: int, campaign_id: int) -> Assignment | No
             Assignment.user_id == user_id,
             Assignment.state == AssignmentState.RESERVED,
             Turn.campaign_id == campaign_id,
+            Turn.state.in_((*WAITING_FOR_RANKINGS, TurnState.CONTESTED)),
         )
         .order_by(Assignment.id)
         .limit(1)
@@ -127,9 +128,10 @@ def cannot_judge(session: Session, assignment: Assignment, reason: str, now: dat
     assignment.reason = reason
     assignment.finished_at = now or utcnow()
     leave_place(session, turn, assignment, AssignmentState.CANNOT_JUDGE)
-    turn.times_unjudgeable += 1
-    if turn.times_unjudgeable > RELEASES_BEFORE_REVIEW:
-        turn.state = TurnState.CONTESTED
+    if turn.state in WAITING_FOR_RANKINGS:
+        turn.times_unjudgeable += 1
+        if turn.times_unjudgeable > RELEASES_BEFORE_REVIEW:
+            turn.state = TurnState.CONTESTED
     audit.record(session, assignment.user_id, "could not judge", f"turn {turn.id}")
 
 
@@ -170,9 +172,9 @@ def holders(session: Session, turn_id: int) -> Sequence[Assignment]:
 
 
 def left_for(session: Session, user: User, campaign: Campaign) -> int:
-    """How many turns of the campaign this annotator could still be given."""
+    """How many turns of the campaign this annotator could still be given, the one that they hold included."""
     free = select(func.count(Turn.id)).where(_free_for(user.id, campaign.id))
-    return session.scalar(free) or 0
+    return (session.scalar(free) or 0) + (held_by(session, user.id, campaign.id) is not None)
 
 
 def _find(session: Session, user: User, campaign: Campaign) -> Turn | None:
@@ -186,7 +188,7 @@ def _find(session: Session, user: User, campaign: Campaign) -> Turn | None:
 
 
 def _choices(session: Session, user: User, campaign: Campaign) -> list[Choice]:
-    colleagues = [other for other in campaigns.available(session, campaign.id) if other != user.id]
+    colleagues = [other for other in campaigns.at_work(session, campaign.id) if other != user.id]
     begun = select(Turn.holder_id).where(_free_for(user.id, campaign.id), Turn.places_taken == 1).distinct()
     fresh = select(exists().where(_free_for(user.id, campaign.id), Turn.places_taken == 0))
     return choices(

@@ -69,7 +69,10 @@ def submit(session: Session, assignment: Assignment, submission: Submission, now
         return _same_again(stored, assignment, submission)
     late = _comes_late(session, turn, assignment)
     stored = _keep(session, assignment, submission, late=late, now=now or utcnow())
-    if not late:
+    if late:
+        if assignment.state is AssignmentState.RESERVED:  # nothing keeps its annotator any longer
+            places.leave_place(session, turn, assignment, AssignmentState.EXPIRED)
+    else:
         assignment.state = AssignmentState.SUBMITTED
         assignment.finished_at = stored.created_at
         session.flush()

@@ -271,7 +271,15 @@ def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudicati
 
 def _save(session: Session, adjudication: Adjudication, version: int, said: rules.Decisions, **more: str) -> None:
     kept = {key: adjudication.decisions[key] for key in ("unlocked_because",) if key in adjudication.decisions}
-    answers = [{"pair": list(a.pair), "relation": a.relation, "ability": a.ability} for a in said.answers]
+    answers = [
+        {
+            "pair": list(a.pair),
+            "relation": a.relation,
+            "ability": a.ability,
+            "suggestion_hidden": rules.hides_suggestion(adjudication.id, a.pair),
+        }
+        for a in said.answers
+    ]
     data = {**kept, **more, "none_acceptable": said.none_acceptable, "answers": answers, "rewrite": said.rewrite}
     until = utcnow() + REVIEW_LEASE
     _require(_change(session, adjudication, ReviewState.OPEN, version, decisions=data, leased_until=until))

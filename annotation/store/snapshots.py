@@ -6,6 +6,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,15 @@ def freeze(database: Database, campaign_id: int, root: Path, *, actor_id: int | 
     """
     with database.reading() as session:
         campaign = campaigns.get(session, campaign_id)
-        name = f"{campaign_id}-{len(every(session, campaign_id)) + 1}"
+        name = _free_name(session, campaign_id, root)
         counts: Counter[str] = Counter()
         about = _about(session, campaign, name)
         if session.scalar(select(Turn.id).where(*_settled(campaign_id)).limit(1)) is None:
             raise Conflict("No turn is settled yet, so there is nothing to freeze.")
-        frozen = snapshot.write(root / name, about, _rows(session, campaign, counts))
+        try:
+            frozen = snapshot.write(root / name, about, _rows(session, campaign, counts))
+        except FileExistsError as error:
+            raise Conflict("Somebody else freezes this campaign at this moment: look at its snapshots.") from error
     with database.writing() as session:
         row = Snapshot(
             campaign_id=campaign_id,
@@ -73,6 +77,13 @@ def freeze(database: Database, campaign_id: int, root: Path, *, actor_id: int | 
         session.flush()
         audit.record(session, actor_id, "snapshot frozen", f"snapshot {row.id}", sha256=frozen.sha256, **row.counts)
         return row.id
+
+
+def _free_name(session: Session, campaign_id: int, root: Path) -> str:
+    """The next number that neither a snapshot has nor a folder that a crash left behind."""
+    known = {snapshot.name for snapshot in every(session, campaign_id)}
+    names = (f"{campaign_id}-{number}" for number in count(len(known) + 1))
+    return next(name for name in names if name not in known and not (root / name).exists())
 
 
 def code_version() -> str:

@@ -20,6 +20,7 @@ from annotation.run_tables import (
     RunKind,
     RunState,
 )
+from annotation.snapshot import split_of
 from annotation.store import data_sets, runs, snapshots
 from annotation.store.runs import NewRun
 from app.demo import campaign as sample
@@ -124,21 +125,24 @@ class Walk:
 
 
 def corpus_rows() -> Iterator[dict[str, Any]]:
-    """Every exchange of the sample by itself, good answers and bad: what the tiny base model learns Chinese from."""
+    """Every exchange of the training part by itself, good answers and bad: what the base model learns Chinese from."""
     for _history, message, replies in _turns():
         for reply in replies:
             yield {"messages": _messages([(message, reply)])}
 
 
 def dialogue_rows() -> Iterator[dict[str, Any]]:
-    """Every turn with each of its answers in turn: the fine-tuned model answers like the average of the sample."""
+    """Every turn of the training part with each of its answers: the policy answers like the average of the sample."""
     for history, message, replies in _turns():
         for reply in replies:
             yield {"messages": _messages([*history, (message, reply)])}
 
 
 def _turns() -> Iterator[tuple[list[tuple[str, str]], str, list[str]]]:
+    """What is held out for measuring is seen by no stage of the training."""
     for row in read_rows(DIALOGUES):
+        if split_of(row["id"]) != "train":
+            continue
         history: list[tuple[str, str]] = []
         for turn in row["turns"]:
             yield list(history), turn["message"], [response["text"] for response in turn["responses"]]

@@ -134,7 +134,7 @@ def _context(session: Reading, review: Adjudication) -> dict[str, Any]:
         "case": case,
         "said": said,
         "question": question,
-        "asked": _asked(case, question, letters, settled),
+        "asked": _asked(review.id, case, question, letters, settled),
         "letters_of": letters,
         "shown": [(letters[number], review.turn.responses[number]) for number in review.response_order],
         "sides": sides,
@@ -159,13 +159,17 @@ def _order(settled: list[rules.SettledPair], letters: Mapping[int, str], k: int)
 
 
 def _asked(
-    case: rules.Case, question: rules.Question, letters: Mapping[int, str], settled: list[rules.SettledPair]
+    review: int,
+    case: rules.Case,
+    question: rules.Question,
+    letters: Mapping[int, str],
+    settled: list[rules.SettledPair],
 ) -> dict[str, Any] | None:
     """The pair that is asked about, the earlier letter on the left, what each side says, and what the rule suggests."""
     if question.pair is None:
         return None
     left, right = sorted(question.pair, key=lambda response: letters[response])
-    suggested = rules.suggestion(case, question.pair)
+    suggested = None if rules.hides_suggestion(review, question.pair) else rules.suggestion(case, question.pair)
     known = {each.pair: each.relation for each in settled}.get(question.pair)
     return {
         "left": left,

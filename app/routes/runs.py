@@ -39,6 +39,7 @@ class Needs:
     campaign: bool = False
 
 
+SAID_BY_THE_CAMPAIGN = {"k"}
 NEEDS = {
     RunKind.PRETRAIN: Needs(data=DataSetKind.CORPUS, optional_models=(CheckpointKind.BASE,)),
     RunKind.SFT: Needs(data=DataSetKind.DIALOGUES, models=(CheckpointKind.BASE,)),
@@ -211,6 +212,7 @@ def _described(config: type[Settings]) -> list[dict[str, Any]]:
             "flag": field.annotation is bool,
         }
         for name, field in config.model_fields.items()
+        if name not in SAID_BY_THE_CAMPAIGN
     ]
 
 
@@ -234,7 +236,8 @@ def _wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: S
     needs = NEEDS[kind]
     config = settings.model_dump(mode="json")
     if needs.campaign:
-        config["campaign_id"] = campaigns.get(session, _chosen(values, "campaign")).id
+        campaign = campaigns.get(session, _chosen(values, "campaign"))
+        config |= {"campaign_id": campaign.id, "k": campaign.k}
     inputs = {model: runs.checkpoint(session, _chosen(values, model.value)).id for model in needs.models}
     for model in needs.optional_models:
         if values.get(model.value):

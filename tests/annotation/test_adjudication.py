@@ -15,6 +15,7 @@ from annotation.adjudication import (
     Provenance,
     Question,
     candidates,
+    hides_suggestion,
     missing_ability,
     next_question,
     next_step,
@@ -176,3 +177,9 @@ def test_without_any_ranking_the_adjudicator_sorts_all_of_it() -> None:
     assert next_step(case, Decisions()) == Question(Asks.OUTCOME)
     assert len(candidates(case, [])) == 75
     assert next_step(case, Decisions(none_acceptable=False)).asks is Asks.PAIR
+
+
+def test_the_suggestion_is_hidden_on_a_tenth_of_pairs_and_always_the_same_ones() -> None:
+    hidden = [(review, pair) for review in range(500) for pair in pairs_of(4) if hides_suggestion(review, pair)]
+    assert 0.08 < len(hidden) / 3000 < 0.12
+    assert all(hides_suggestion(review, pair) for review, pair in hidden)

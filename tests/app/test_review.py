@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from annotation import adjudication
 from annotation.db import Database
 from annotation.ranking import Ranking as Order
 from annotation.store import imports, people, places, rankings
@@ -209,3 +210,12 @@ def test_an_empty_queue_says_so(browse: Browse, campaign: Campaign) -> None:
     client = browse("zhao")
     assert "Nothing is contested" in client.get("/review").text
     assert client.post("/review/next").headers["location"] == "/review"
+
+
+def test_a_suggestion_that_is_kept_back_is_not_shown(
+    browse: Browse, contest: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(adjudication, "hides_suggestion", lambda review, pair: True)
+    contest(FIRST, SECOND)
+    client = browse("zhao")
+    assert "The rule suggests" not in client.get(open_next(client)).text

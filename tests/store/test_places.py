@@ -24,6 +24,7 @@ from annotation.tables import (
     PairCount,
     Purpose,
     Role,
+    SettledBy,
     Turn,
     TurnState,
     User,
@@ -207,3 +208,53 @@ def test_each_annotator_sees_the_responses_in_an_order_of_their_own(
         orders.add(tuple(held.response_order))
         rankings.submit(session, held, Submission(f"k{number}", ORDER))
     assert len(orders) > 5  # of 24; five or fewer in forty draws has a chance below 1e-20
+
+
+def test_a_late_ranking_frees_its_annotator_and_changes_nothing_else(
+    session: Session, cast: Cast, campaign: Campaign
+) -> None:
+    imports.add(session, campaign, [dialogue(), dialogue("d2")], source="test", actor_id=None)
+    held = places.reserve_next(session, cast.li, campaign)
+    assert held is not None
+    held.turn.state, held.turn.settled_by = TurnState.SETTLED, SettledBy.ADJUDICATED  # settled by a review meanwhile
+    session.flush()
+    assert rankings.submit(session, held, Submission("key", ORDER)).late
+    assert held.turn.state is TurnState.SETTLED
+    following = places.reserve_next(session, cast.li, campaign)
+    assert following is not None
+    assert following.turn_id != held.turn_id
+
+
+def test_handing_back_a_turn_that_was_settled_meanwhile_leaves_it_settled(
+    session: Session, cast: Cast, campaign: Campaign
+) -> None:
+    imports.add(session, campaign, [dialogue()], source="test", actor_id=None)
+    held = places.reserve_next(session, cast.li, campaign)
+    assert held is not None
+    held.turn.state, held.turn.times_unjudgeable = TurnState.SETTLED, places.RELEASES_BEFORE_REVIEW
+    session.flush()
+    places.cannot_judge(session, held, "太晚")
+    assert held.turn.state is TurnState.SETTLED
+
+
+def test_what_somebody_holds_counts_as_left_for_them(session: Session, cast: Cast, campaign: Campaign) -> None:
+    imports.add(session, campaign, [dialogue()], source="test", actor_id=None)
+    assert places.left_for(session, cast.li, campaign) == 1
+    places.reserve_next(session, cast.li, campaign)
+    assert places.left_for(session, cast.li, campaign) == 1
+
+
+def test_who_is_away_without_being_paused_holds_nobody_up(session: Session, cast: Cast, campaign: Campaign) -> None:
+    """Chen has not been seen for days: Li and Wang go on joining each other instead of beginning turn after turn."""
+    imports.add(session, campaign, [dialogue(f"d{i}") for i in range(40)], source="test", actor_id=None)
+    people.log_in(session, cast.chen, utcnow() - timedelta(days=3))
+    for user in (cast.li, cast.wang):
+        people.log_in(session, user)
+    for number in range(20):
+        for user in (cast.li, cast.wang):
+            held = places.reserve_next(session, user, campaign)
+            assert held is not None
+            rankings.submit(session, held, Submission(f"{number}-{user.id}", ORDER))
+    states = session.scalars(select(Turn.state)).all()
+    assert states.count(TurnState.SETTLED) == 20
+    assert states.count(TurnState.ONE_RANKING) == 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation import snapshot
@@ -20,7 +21,7 @@ from annotation.refusals import Conflict
 from annotation.run_tables import Snapshot
 from annotation.store import imports, places, rankings, reviews, snapshots
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign, User
+from annotation.tables import Campaign, Turn, User
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 
@@ -167,3 +168,37 @@ def test_a_dialogue_is_always_in_the_same_split_and_a_tenth_each_is_held_out() -
     assert splits == [snapshot.split_of(f"dialogue {i}") for i in range(5000)]
     for name in ("validation", "report"):
         assert 0.08 < splits.count(name) / 5000 < 0.12
+
+
+def test_a_folder_that_a_crash_left_behind_blocks_nothing(
+    database: Database, cast: Cast, campaign: Campaign, tmp_path: Path
+) -> None:
+    given = ranked("A > B > C > D")
+    rank_twice(database, cast, campaign, given, given)
+    (tmp_path / f"{campaign.id}-1").mkdir()
+    frozen, rows = freeze(database, campaign, tmp_path)
+    assert (frozen.name, len(rows)) == (f"{campaign.id}-2", 1)
+    assert sorted(each.name for each in tmp_path.iterdir() if each.is_dir()) == [f"{campaign.id}-1", frozen.name]
+
+
+def test_a_folder_that_is_there_is_never_overwritten(tmp_path: Path) -> None:
+    row = {"dialogue": "d"}
+    snapshot.write(tmp_path / "s", {}, [(snapshot.TURNS, row)])
+    before = (tmp_path / "s" / snapshot.MANIFEST).read_bytes()
+    with pytest.raises(FileExistsError):
+        snapshot.write(tmp_path / "s", {"other": 1}, [(snapshot.TURNS, row)])
+    assert (tmp_path / "s" / snapshot.MANIFEST).read_bytes() == before
+
+
+def test_reading_shows_one_moment_whatever_is_written_meanwhile(database: Database, campaign: Campaign) -> None:
+    with database.reading() as looking:
+        before = len(imports_of(looking))
+        with database.writing() as session:
+            imports.add(session, session.merge(campaign), [dialogue("later")], source="t", actor_id=None)
+        assert len(imports_of(looking)) == before
+    with database.reading() as looking:
+        assert len(imports_of(looking)) == before + 1
+
+
+def imports_of(session: Session) -> list[int]:
+    return list(session.scalars(select(Turn.id)))

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from annotation.db import Database
 from annotation.run_tables import CheckpointKind, DataSetKind, RunKind, RunState
@@ -121,3 +123,25 @@ def test_a_line_longer_than_a_look_is_read_in_pieces(tmp_path: Path) -> None:
     file.write_text("x" * 25 + "\n")
     tail = Tail(file)
     assert "".join(tail.read(10) for _ in range(5)) == "x" * 25 + "\n"
+
+
+def test_a_database_that_is_away_for_a_moment_loses_nothing_and_ends_nothing(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_id = start(database, tmp_path, TINY, '{"text": "多喝水，注意休息。"}\n' * 20)
+    away = iter([True, True])
+    append = runs.append
+
+    def failing_at_first(*arguments: Any) -> None:
+        if next(away, False):
+            raise OperationalError("INSERT", {}, Exception("the server closed the connection"))
+        append(*arguments)
+
+    monkeypatch.setattr(runs, "append", failing_at_first)
+    monkeypatch.setattr(supervise, "POLL_S", 0.2)
+    assert supervise.work(database, settings, run_id, "w")
+    with database.reading() as session:
+        run = runs.get(session, run_id)
+        losses = [r.values["loss"] for r in runs.records_of(session, run_id) if "loss" in r.values]
+    assert (run.state, run.attempts) == (RunState.SUCCEEDED, 1)
+    assert len(losses) == run.steps
