@@ -12,6 +12,7 @@ from workers.settings import Settings
 TRAINING, CONTROL = "training", "control"
 TRAIN, SWEEP = "train", "sweep"
 SWEEP_EVERY_S = 10.0
+WAKE_EXPIRES_S = 60.0  # the sweeper calls again, so that nothing piles up behind a long training
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ def make_app(settings: Settings) -> Celery:
 def wake(app: Celery, run_id: int) -> bool:
     """Tells the training workers to look at a run; says whether that went out. If not, the sweeper does it later."""
     try:
-        app.send_task(TRAIN, args=[run_id], retry=False)
+        app.send_task(TRAIN, args=[run_id], retry=False, expires=WAKE_EXPIRES_S)
     except (OperationalError, OSError) as error:
         log.warning("run %s waits for the sweeper, the broker is away: %s", run_id, error)
         return False

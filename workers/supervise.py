@@ -32,6 +32,7 @@ from workers.settings import Settings
 from workers.spec import write_spec
 
 POLL_S = 1.0
+LEFTOVER_ENDS_S = 10.0
 LOG_PIECE = 64 * 1024
 LOG_MOST = 2_000_000
 LEAST_FREE_BYTES = 500_000_000
@@ -140,7 +141,13 @@ def _end_leftover(folder: Path) -> None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
         if b"workers.watchdog" in command and str(folder).encode() in command:
             os.kill(pid, signal.SIGTERM)
-            time.sleep(1)
+            _wait_until_gone(pid)
+
+
+def _wait_until_gone(pid: int) -> None:
+    deadline = time.monotonic() + LEFTOVER_ENDS_S
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
 
 
 class _Watcher:

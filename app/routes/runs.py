@@ -16,7 +16,7 @@ from annotation.store import campaigns, data_sets, runs, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
-from app.render import page
+from app.render import page, say
 from app.words import N_
 from rlhf.config import CONFIGS, ConfigError, Settings
 from rlhf.records import read_rows
@@ -85,7 +85,8 @@ def start(request: Request, kind: RunKind, user: Admin, database: Data, form: Su
             session.flush()
     except (ConfigError, Invalid) as refusal:
         with database.reading() as session:
-            context = _form_context(session, kind) | {"values": values, "problem": str(refusal)}
+            said = say(request, refusal.message, **refusal.parts) if isinstance(refusal, Invalid) else str(refusal)
+            context = _form_context(session, kind) | {"values": values, "problem": said}
             return page(request, "admin/run_new.html", status=422, **context)
     wake(request.app.state.queue, run.id)
     return RedirectResponse(f"/admin/runs/{run.id}", status_code=303)

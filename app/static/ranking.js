@@ -258,6 +258,8 @@
         status(words.behind);
       } else if (answer.status === 401) {
         logInAgain(save);
+      } else {
+        away(save);
       }
     } catch {
       away(save);
@@ -299,6 +301,7 @@
       if (answer.ok) { goOn(await answer.json()); return; }
       submitting = false;
       if (answer.status === 401) { logInAgain(submit); return; }
+      if (answer.status >= 500) { away(submit); return; }
       showObjections(await answer.text());
     } catch {
       submitting = false;

@@ -1,4 +1,4 @@
-"""Rankings are never updated, audit events neither updated nor deleted.
+"""Neither rankings nor audit events are ever updated or deleted.
 
 Revision ID: 0004
 Revises: 0003
@@ -13,7 +13,7 @@ down_revision: str | None = "0003"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
-FORBIDDEN = (("rankings", "UPDATE"), ("audit_events", "UPDATE"), ("audit_events", "DELETE"))
+FORBIDDEN = (("rankings", "UPDATE"), ("rankings", "DELETE"), ("audit_events", "UPDATE"), ("audit_events", "DELETE"))
 
 
 def upgrade() -> None:
