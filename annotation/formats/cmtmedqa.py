@@ -10,10 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annotation.formats.rows import NewDialogue, NewTurn, digest, history_of, text_of
+from annotation.formats.rows import (
+    LONGEST_DEPARTMENT,
+    LONGEST_ID,
+    Faults,
+    NewDialogue,
+    NewTurn,
+    digest,
+    history_of,
+    text_of,
+)
 
 NAME = "cmtmedqa"
 NO_DEPARTMENT = {"nan", "其他", ""}
+MARK = 8
+"""How many characters of its content's digest stand behind the id of a row."""
 
 
 def recognises(row: Any) -> bool:
@@ -27,16 +38,23 @@ def read(row: Mapping[str, Any], line: int, _k: int) -> NewDialogue:
 
 
 def _dialogue(row: Mapping[str, Any], line: int) -> NewDialogue:
-    extra = text_of(row, "input", required=False)
-    last = "\n".join(part for part in (text_of(row, "instruction"), extra) if part)
-    exchanges = (*history_of(row.get("history")), (last, text_of(row, "output")))
+    faults = Faults()
+    extra = faults.attempt("", text_of, row, "input", required=False)
+    instruction = faults.attempt("", text_of, row, "instruction")
+    reply = faults.attempt("", text_of, row, "output")
+    history = faults.attempt((), history_of, row.get("history"))
+    department = faults.attempt("", text_of, row, "cate1", required=False, most=LONGEST_DEPARTMENT)
+    name = faults.attempt("", text_of, row, "id", required=False, most=LONGEST_ID - MARK - 1)
+    faults.stop()
+    exchanges = (*history, ("\n".join(part for part in (instruction, extra) if part), reply))
     turns = tuple(NewTurn(i + 1, exchanges[:i], message, reply=reply) for i, (message, reply) in enumerate(exchanges))
-    department = text_of(row, "cate1", required=False)
-    identity = f"{text_of(row, 'id', required=False) or 'row'}-{digest(exchanges)[:8]}"
+    identity = f"{name or 'row'}-{digest(exchanges)[:MARK]}"
     return NewDialogue(line, identity, turns, "" if department in NO_DEPARTMENT else department)
 
 
 def _safety_question(row: Mapping[str, Any], line: int) -> NewDialogue:
-    message, reply = text_of(row, "instruct"), text_of(row, "output")
+    faults = Faults()
+    message, reply = faults.attempt("", text_of, row, "instruct"), faults.attempt("", text_of, row, "output")
+    faults.stop()
     turn = NewTurn(1, (), message, reply=reply, in_distribution=False, safety=True)
     return NewDialogue(line, f"safety-{digest([message, reply])[:16]}", (turn,))

@@ -10,6 +10,7 @@ from typing import Any
 
 from annotation.formats.rows import RowError
 
+DECODER = json.JSONDecoder()
 SPACE = re.compile(r"[ \t\r\n]*")
 ENCODINGS = ("utf-8-sig", "gb18030")
 
@@ -42,31 +43,55 @@ def decode(data: bytes) -> str:
 
 
 def rows_of(text: str) -> Iterator[Row]:
-    """The entries of a JSON list, of a JSON object, or of JSON lines; raises UnreadableError where the JSON breaks."""
-    start = SPACE.match(text, 0).end()  # type: ignore[union-attr]  # it matches the empty string too
+    """The entries of a JSON list, of a JSON object of rows, or of JSON lines; a single object may be a row as well.
+
+    Raises UnreadableError where the JSON breaks, where more follows what is a whole file, and where there is no row.
+    """
+    start = _skip(text, 0)
     if start == len(text):
         raise UnreadableError(1, "file", "at least one row was expected, but the file is empty")
     if text[start] == "[":
         return _entries(text, start, "]")
-    if text[start] == "{" and _is_one_object(text, start):
-        return _entries(text, start, "}")
+    if text[start] == "{":
+        return _objects(text, start)
     return _json_lines(text)
 
 
-def _is_one_object(text: str, start: int) -> bool:
+def _objects(text: str, start: int) -> Iterator[Row]:
+    """What begins with an object: JSON lines, an object of rows, or one row that is printed over several lines."""
     try:
-        _, end = json.JSONDecoder().raw_decode(text, start)
+        value, end = _value(text, start)
     except json.JSONDecodeError:
-        first_line = text[start:].split("\n", 1)[0]
-        return not _parses(first_line)
-    return SPACE.match(text, end).end() == len(text) and "\n" in text[start:end]  # type: ignore[union-attr]
+        first_lines = text[start:].split("\n", 2)[:2]
+        return _json_lines(text) if any(map(_is_a_line, first_lines)) else _entries(text, start, "}")
+    several_lines = "\n" in text[start:end]
+    if _holds_rows(value) and (several_lines or _ends(text, end)):
+        return _entries(text, start, "}")
+    return _single(text, start, value, end) if several_lines else _json_lines(text)
 
 
-def _parses(line: str) -> bool:
+def _holds_rows(value: dict[str, Any]) -> bool:
+    """Whether this object is a file of rows and no row itself: all objects, or all numbered."""
+    return all(isinstance(entry, dict) for entry in value.values()) or all(key.isdigit() for key in value)
+
+
+def _single(text: str, start: int, value: Any, end: int) -> Iterator[Row]:
+    yield Row(_line(text, start), None, value)
+    _refuse_more(text, end)
+
+
+def _ends(text: str, position: int) -> bool:
+    return _skip(text, position) == len(text)
+
+
+def _is_a_line(line: str) -> bool:
+    """Whether this looks like a whole row; one that is nested too deeply does."""
     try:
         json.loads(line)
     except json.JSONDecodeError:
         return False
+    except (RecursionError, ValueError):
+        pass
     return True
 
 
@@ -74,7 +99,10 @@ def _json_lines(text: str) -> Iterator[Row]:
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             try:
-                yield Row(number, None, json.loads(line))
+                value, end = _value(line, _skip(line, 0))
+                if not _ends(line, end):
+                    raise json.JSONDecodeError("Extra data", line, end)
+                yield Row(number, None, value)
             except json.JSONDecodeError as error:
                 yield Row(
                     number, None, RowError("row", "one JSON object a line was expected, but: {why}", why=error.msg)
@@ -83,29 +111,62 @@ def _json_lines(text: str) -> Iterator[Row]:
 
 def _entries(text: str, start: int, closing: str) -> Iterator[Row]:
     """Walks a list or an object entry by entry, so that each is known by its line."""
-    decoder = json.JSONDecoder()
-    position, line, counted = start + 1, 1 + text.count("\n", 0, start), start
-    while True:
-        position = SPACE.match(text, position).end()  # type: ignore[union-attr]
-        if text[position : position + 1] == closing:
-            return
-        line, counted = line + text.count("\n", counted, position), position
-        try:
+    position = _skip(text, start + 1)
+    if text.startswith(closing, position):
+        raise UnreadableError(_line(text, start), "file", "at least one row was expected, but there is none")
+    line, counted = 1, 0
+    try:
+        while not text.startswith(closing, position):
+            line, counted = line + text.count("\n", counted, position), position
             key = None
             if closing == "}":
-                key, position = decoder.raw_decode(text, position)
-                position = SPACE.match(text, _past(text, position, ":")).end()  # type: ignore[union-attr]
-            value, position = decoder.raw_decode(text, position)
+                key, position = _value(text, position)
+                position = _skip(text, _past(text, position, ":"))
+            value, position = _value(text, position)
             yield Row(line, key, value)
-            position = SPACE.match(text, position).end()  # type: ignore[union-attr]
-            if text[position : position + 1] != closing:
-                position = _past(text, position, ",")
-        except json.JSONDecodeError as error:
-            raise UnreadableError(error.lineno, "row", "JSON was expected, but: {why}", why=error.msg) from error
+            position = _skip(text, position)
+            if not text.startswith(closing, position):
+                position = _skip(text, _past(text, position, ","))
+    except json.JSONDecodeError as error:
+        raise UnreadableError(error.lineno, "row", "JSON was expected, but: {why}", why=error.msg) from error
+    _refuse_more(text, position + 1)
+
+
+def _refuse_more(text: str, position: int) -> None:
+    """Two lists in one file are two files: half of it must not go by without a word."""
+    position = _skip(text, position)
+    if position < len(text):
+        raise UnreadableError(
+            _line(text, position),
+            "file",
+            "nothing more was expected after the closing bracket: put all rows into one list",
+        )
+
+
+def _value(text: str, position: int) -> tuple[Any, int]:
+    """The JSON value that begins here and where it ends; raises JSONDecodeError, whatever is wrong with it."""
+    try:
+        return DECODER.raw_decode(text, position)
+    except json.JSONDecodeError:
+        raise
+    except RecursionError as error:
+        raise json.JSONDecodeError("Nested too deeply", text, position) from error
+    except ValueError as error:  # Python refuses to read numbers of thousands of digits
+        raise json.JSONDecodeError("Number with too many digits", text, position) from error
+
+
+def _skip(text: str, position: int) -> int:
+    """Where the white space ends that begins here."""
+    found = SPACE.match(text, position)
+    return found.end() if found else position
+
+
+def _line(text: str, position: int) -> int:
+    return 1 + text.count("\n", 0, position)
 
 
 def _past(text: str, position: int, sign: str) -> int:
-    position = SPACE.match(text, position).end()  # type: ignore[union-attr]
+    position = _skip(text, position)
     if text[position : position + 1] != sign:
         raise json.JSONDecodeError(f"Expecting '{sign}' delimiter", text, position)
     return position + 1

@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from annotation.formats.rows import NewDialogue, NewTurn, RowError, digest, history_of, responses_of, text_of
+from annotation.formats.rows import (
+    Faults,
+    NewDialogue,
+    NewResponse,
+    NewTurn,
+    RowError,
+    digest,
+    history_of,
+    responses_of,
+    text_of,
+)
 
 NAME = "rlhf-label-tool"
 
@@ -20,10 +30,19 @@ def recognises(row: Any) -> bool:
 
 def read(row: Mapping[str, Any], line: int, k: int) -> NewDialogue:
     """A dialogue whose last turn is ranked; rows have no identity there, so their content gives them one."""
-    texts = [text_of(row, f"response_{i}") for i in range(k)]
+    faults = Faults()
+    responses = faults.attempt((), _responses, row, k)
+    history = faults.attempt((), history_of, row.get("history"))
+    message = faults.attempt("", text_of, row, "query")
+    faults.stop()
+    turn = NewTurn(len(history) + 1, history, message, responses)
+    return NewDialogue(line, f"label-tool-{digest([history, message])[:16]}", (turn,))
+
+
+def _responses(row: Mapping[str, Any], k: int) -> tuple[NewResponse, ...]:
+    faults = Faults()
+    texts = [faults.attempt("", text_of, row, f"response_{i}") for i in range(k)]
+    faults.stop()
     if f"response_{k}" in row:
         raise RowError(f"response_{k}", "{k} responses were expected, as the campaign has it, but there are more", k=k)
-    history = history_of(row.get("history"))
-    message = text_of(row, "query")
-    turn = NewTurn(len(history) + 1, history, message, responses_of(texts))
-    return NewDialogue(line, f"label-tool-{digest([history, message])[:16]}", (turn,))
+    return responses_of(texts)

@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotation.formats.rows import (
+    LONGEST_DEPARTMENT,
+    LONGEST_ID,
     Exchange,
+    Faults,
     NewDialogue,
     NewResponse,
     NewTurn,
@@ -40,7 +43,20 @@ class Chat:
 
 def read(row: Mapping[str, Any], line: int, k: int, seed: int) -> tuple[NewDialogue, list[int]]:
     """A dialogue whose last turn is ranked, and the numbers (from 0) of the responses that were kept."""
-    chat = chat_of(row["messages"])
+    faults = Faults()
+    chat = faults.attempt(Chat(None, (), ""), chat_of, row["messages"])
+    found = faults.attempt((), _responses, row, k)
+    name = faults.attempt("", text_of, row, "id", required=False, most=LONGEST_ID)
+    department = faults.attempt("", text_of, row, "department", required=False, most=LONGEST_DEPARTMENT)
+    faults.stop()
+    identity = name or f"messages-{digest(row['messages'])[:16]}"
+    kept = choose(found, k, f"{seed}:{identity}")
+    responses = tuple(found[i] for i in kept)
+    turn = NewTurn(len(chat.history) + 1, chat.history, chat.message, responses)
+    return NewDialogue(line, identity, (turn,), department, chat.system), kept
+
+
+def _responses(row: Mapping[str, Any], k: int) -> tuple[NewResponse, ...]:
     found = responses_of(row.get("responses", []))
     if 0 < len(found) < k:
         raise RowError(
@@ -49,12 +65,7 @@ def read(row: Mapping[str, Any], line: int, k: int, seed: int) -> tuple[NewDialo
             k=k,
             found=len(found),
         )
-    identity = text_of(row, "id", required=False) or f"messages-{digest(row['messages'])[:16]}"
-    kept = choose(found, k, f"{seed}:{identity}")
-    responses = tuple(found[i] for i in kept)
-    turn = NewTurn(len(chat.history) + 1, chat.history, chat.message, responses)
-    department = text_of(row, "department", required=False)
-    return NewDialogue(line, identity, (turn,), department, chat.system), kept
+    return found
 
 
 def choose(responses: Sequence[NewResponse], k: int, seed: str) -> list[int]:
@@ -65,10 +76,14 @@ def choose(responses: Sequence[NewResponse], k: int, seed: str) -> list[int]:
 
 
 def chat_of(value: Any) -> Chat:
-    """An optional system message, then patient and doctor in turn, the patient last; raises RowError otherwise."""
-    entries = [object_of(entry, f"messages[{i}]") for i, entry in enumerate(list_of(value, "messages"))]
-    roles = [text_of(entry, "role", where=f"messages[{i}]") for i, entry in enumerate(entries)]
-    texts = [text_of(entry, "content", where=f"messages[{i}]") for i, entry in enumerate(entries)]
+    """An optional system message, then patient and doctor in turn, the patient last; raises MisfitError otherwise."""
+    faults = Faults()
+    entries = [
+        faults.attempt(("", ""), _message, entry, f"messages[{i}]")
+        for i, entry in enumerate(list_of(value, "messages"))
+    ]
+    faults.stop()
+    roles, texts = [role for role, _ in entries], [text for _, text in entries]
     system = texts.pop(0) if roles[:1] == ["system"] else None
     spoken = roles[1:] if system is not None else roles
     expected = ["user" if i % 2 == 0 else "assistant" for i in range(len(spoken))]
@@ -80,3 +95,12 @@ def chat_of(value: Any) -> Chat:
         )
     history = tuple(zip(texts[0:-1:2], texts[1::2], strict=True))
     return Chat(system, history, texts[-1])
+
+
+def _message(value: Any, where: str) -> tuple[str, str]:
+    """The role and the content of a message."""
+    entry = object_of(value, where)
+    faults = Faults()
+    role, content = (faults.attempt("", text_of, entry, key, where=where) for key in ("role", "content"))
+    faults.stop()
+    return role, content

@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from annotation.formats.rows import (
+    LONGEST_DEPARTMENT,
+    LONGEST_ID,
     Exchange,
+    Faults,
     NewDialogue,
     NewResponse,
     NewTurn,
@@ -20,6 +23,9 @@ from annotation.formats.rows import (
 )
 
 NAME = "zhongjing"
+HIGHEST_PRIORITY = 2**31 - 1
+"""The largest number that a column of whole numbers holds in PostgreSQL."""
+NOTHING = NewTurn(0, (), "")
 
 
 def recognises(row: Any) -> bool:
@@ -28,46 +34,64 @@ def recognises(row: Any) -> bool:
 
 
 def read(row: Mapping[str, Any], line: int, k: int) -> NewDialogue:
-    """A dialogue; raises RowError for the first field that does not fit."""
-    history = list(history_of(row.get("history")))
-    turns: list[NewTurn] = []
+    """A dialogue; raises MisfitError for all fields that do not fit."""
+    faults = Faults()
+    history = faults.attempt((), history_of, row.get("history"))
+    dialogue = NewDialogue(
+        line=line,
+        external_id=faults.attempt("", text_of, row, "id", most=LONGEST_ID),
+        turns=faults.attempt((), _turns, row, history, k),
+        department=faults.attempt("", text_of, row, "department", required=False, most=LONGEST_DEPARTMENT),
+        system=faults.attempt("", text_of, row, "system", required=False) or None,
+    )
+    faults.stop()
+    return dialogue
+
+
+def _turns(row: Mapping[str, Any], before: tuple[Exchange, ...], k: int) -> tuple[NewTurn, ...]:
     entries = list_of(row["turns"], "turns")
     if not entries:
         raise RowError("turns", "at least one turn was expected, but the list is empty")
+    faults = Faults()
+    history = list(before)
+    turns: list[NewTurn] = []
     for i, entry in enumerate(entries):
-        turn = _turn(object_of(entry, f"turns[{i}]"), f"turns[{i}]", tuple(history), k, last=i == len(entries) - 1)
+        turn = faults.attempt(NOTHING, _turn, entry, f"turns[{i}]", tuple(history), k, last=i == len(entries) - 1)
         turns.append(turn)
         history.append((turn.message, turn.reply or ""))
-    return NewDialogue(
-        line=line,
-        external_id=text_of(row, "id"),
-        turns=tuple(turns),
-        department=text_of(row, "department", required=False),
-        system=text_of(row, "system", required=False) or None,
-    )
+    faults.stop()
+    return tuple(turns)
 
 
-def _turn(row: Mapping[str, Any], where: str, history: tuple[Exchange, ...], k: int, *, last: bool) -> NewTurn:
-    responses: tuple[NewResponse, ...] = ()
-    if row.get("responses"):
-        responses = responses_of(row["responses"], f"{where}.responses")
-        if len(responses) != k:
-            raise RowError(
-                f"{where}.responses",
-                "{k} responses were expected, as the campaign has it, but there are {found}",
-                k=k,
-                found=len(responses),
-            )
-    return NewTurn(
+def _turn(value: Any, where: str, history: tuple[Exchange, ...], k: int, *, last: bool) -> NewTurn:
+    row = object_of(value, where)
+    faults = Faults()
+    turn = NewTurn(
         number=len(history) + 1,
         history=history,
-        message=text_of(row, "message", where=where),
-        responses=responses,
-        reply=text_of(row, "reply", where=where, required=not last) or None,
-        in_distribution=_flag(row, "in_distribution", where, default=None),
-        safety=bool(_flag(row, "safety", where, default=False)),
-        priority=_priority(row, where),
+        message=faults.attempt("", text_of, row, "message", where=where),
+        responses=faults.attempt((), _responses, row, where, k),
+        reply=faults.attempt("", text_of, row, "reply", where=where, required=not last) or None,
+        in_distribution=faults.attempt(None, _flag, row, "in_distribution", where, default=None),
+        safety=bool(faults.attempt(False, _flag, row, "safety", where, default=False)),
+        priority=faults.attempt(0, _priority, row, where),
     )
+    faults.stop()
+    return turn
+
+
+def _responses(row: Mapping[str, Any], where: str, k: int) -> tuple[NewResponse, ...]:
+    if not row.get("responses"):
+        return ()
+    responses = responses_of(row["responses"], f"{where}.responses")
+    if len(responses) != k:
+        raise RowError(
+            f"{where}.responses",
+            "{k} responses were expected, as the campaign has it, but there are {found}",
+            k=k,
+            found=len(responses),
+        )
+    return responses
 
 
 def _flag(row: Mapping[str, Any], key: str, where: str, default: bool | None) -> bool | None:
@@ -81,4 +105,12 @@ def _priority(row: Mapping[str, Any], where: str) -> int:
     value = row.get("priority", 0)
     if isinstance(value, bool) or not isinstance(value, int):
         raise RowError(f"{where}.priority", "a whole number was expected, but it is {found}", found=shown(value))
+    if abs(value) > HIGHEST_PRIORITY:
+        raise RowError(
+            f"{where}.priority",
+            "a number from {least} to {most} was expected, but it is {found}",
+            least=-HIGHEST_PRIORITY,
+            most=HIGHEST_PRIORITY,
+            found=shown(value),
+        )
     return value

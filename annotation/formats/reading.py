@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 from annotation.formats import cmtmedqa, label_tool, messages, own
 from annotation.formats.files import Row, UnreadableError, decode, rows_of
-from annotation.formats.rows import Choice, NewDialogue, NewTurn, Reading, RowError
+from annotation.formats.rows import Choice, MisfitError, NewDialogue, NewTurn, Reading, RowError
+from annotation.formats.storable import unstorable
 
 UNKNOWN = "unknown"
 FORMATS = (own, messages, label_tool, cmtmedqa)
-EXPECTED = "a row of one of the known formats was expected: {known}"
 
 
 def read_file(data: bytes, *, k: int, seed: int = 0) -> Reading:
@@ -30,14 +30,22 @@ def read_file(data: bytes, *, k: int, seed: int = 0) -> Reading:
 
 def _read_row(reading: Reading, row: Row, k: int, seed: int) -> None:
     try:
-        if isinstance(row.value, RowError):
-            raise row.value
-        name, dialogue = _parse(reading, row, k, seed)
-    except RowError as error:
-        reading.problems.append(error.at(row.line))
+        name, dialogue = _parse(reading, _sound(row), k, seed)
+    except MisfitError as misfit:
+        reading.problems += [error.at(row.line) for error in misfit.errors]
         return
     reading.format = name if reading.format in (UNKNOWN, name) else "mixed"
     reading.dialogues.append(dialogue)
+
+
+def _sound(row: Row) -> Row:
+    """The row, if it is JSON that can be stored; raises MisfitError otherwise."""
+    if isinstance(row.value, RowError):
+        raise row.value
+    errors = list(unstorable(row.value))
+    if errors:
+        raise MisfitError(errors)
+    return row
 
 
 def _parse(reading: Reading, row: Row, k: int, seed: int) -> tuple[str, NewDialogue]:
@@ -50,7 +58,8 @@ def _parse(reading: Reading, row: Row, k: int, seed: int) -> tuple[str, NewDialo
     for form in (own, label_tool, cmtmedqa):
         if form.recognises(row.value):
             return form.NAME, form.read(row.value, row.line, k)
-    raise RowError("row", EXPECTED, known=", ".join(form.NAME for form in FORMATS))
+    known = ", ".join(form.NAME for form in FORMATS)
+    raise RowError("row", "a row of one of the known formats was expected: {known}", known=known)
 
 
 def _refuse_repeated(reading: Reading) -> None:
@@ -58,7 +67,7 @@ def _refuse_repeated(reading: Reading) -> None:
     kept: dict[str, NewDialogue] = {}
     for dialogue in reading.dialogues:
         before = kept.setdefault(dialogue.external_id, dialogue)
-        if before is not dialogue and before.turns != dialogue.turns:
+        if before is not dialogue and (before.system, before.turns) != (dialogue.system, dialogue.turns):
             error = RowError(
                 "id",
                 "an id of its own was expected, but {id} stands on line {line} with other content",

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 LONGEST_TEXT = 100_000
+# What the columns hold; SQLite would take more, PostgreSQL refuses it.
+LONGEST_ID = 128
+LONGEST_DEPARTMENT = 64
+LONGEST_MODEL = 256
+Given = ParamSpec("Given")
+Found = TypeVar("Found")
 Exchange = tuple[str, str]
 """What the patient said and what the doctor replied."""
 
@@ -29,16 +35,47 @@ class Problem:
         return f"line {self.line}, {self.where}: {self.expected.format(**self.parts)}"
 
 
-class RowError(ValueError):
-    """Raised while a row is read; becomes a Problem once the line is known."""
+class MisfitError(ValueError):
+    """All that does not fit in one row."""
+
+    def __init__(self, errors: Sequence[RowError]) -> None:
+        super().__init__("; ".join(str(error) for error in errors))
+        self.errors = tuple(errors)
+
+
+class RowError(MisfitError):
+    """One field that does not fit, raised while a row is read; becomes a Problem once the line is known."""
 
     def __init__(self, where: str, expected: str, **parts: object) -> None:
-        super().__init__(f"{where}: {expected.format(**parts)}")
+        ValueError.__init__(self, f"{where}: {expected.format(**parts)}")
         self.where, self.expected, self.parts = where, expected, parts
+        self.errors = (self,)
 
     def at(self, line: int) -> Problem:
         """The problem, on this line."""
         return Problem(line, self.where, self.expected, self.parts)
+
+
+class Faults:
+    """Lets the reading of a row go on past a field that does not fit, so that all of them are reported at once."""
+
+    def __init__(self) -> None:
+        self._errors: list[RowError] = []
+
+    def attempt(
+        self, otherwise: Found, read: Callable[Given, Found], *args: Given.args, **kwargs: Given.kwargs
+    ) -> Found:
+        """What ``read`` finds; where it does not fit, ``otherwise``, and the fault is kept."""
+        try:
+            return read(*args, **kwargs)
+        except MisfitError as error:
+            self._errors += error.errors
+            return otherwise
+
+    def stop(self) -> None:
+        """Raises MisfitError with all that was kept, if anything was."""
+        if self._errors:
+            raise MisfitError(self._errors)
 
 
 @dataclass(frozen=True)
@@ -107,36 +144,41 @@ def digest(content: object) -> str:
     return hashlib.sha256(json.dumps(content, ensure_ascii=False, sort_keys=True).encode()).hexdigest()
 
 
-def text_of(row: Mapping[str, Any], key: str, *, where: str = "", required: bool = True) -> str:
-    """The text under a key, stripped; raises RowError where it is missing, empty or not text."""
+def text_of(
+    row: Mapping[str, Any], key: str, *, where: str = "", required: bool = True, most: int = LONGEST_TEXT
+) -> str:
+    """The text under a key, stripped; raises RowError where it is missing, empty, too long or not text."""
     place = f"{where}.{key}" if where else key
     value = row.get(key)
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value.strip()):
         raise RowError(place, "a text that is not empty was expected, but it is {found}", found=shown(value))
-    if len(value) > LONGEST_TEXT:
+    if len(value) > most:
         raise RowError(
-            place, "at most {most} characters were expected, but it has {found}", most=LONGEST_TEXT, found=len(value)
+            place, "at most {most} characters were expected, but it has {found}", most=most, found=len(value)
         )
     return value.strip()
 
 
 def history_of(value: Any, where: str = "history") -> tuple[Exchange, ...]:
-    """A list of [patient, doctor] pairs; raises RowError for anything else."""
+    """A list of [patient, doctor] pairs; raises MisfitError for anything else."""
     if value is None:
         return ()
     if not isinstance(value, list):
         raise RowError(where, "a list of [patient, doctor] pairs was expected, but it is {found}", found=shown(value))
-    for i, exchange in enumerate(value):
-        pair = isinstance(exchange, list) and len(exchange) == 2 and all(isinstance(t, str) for t in exchange)
-        if not pair:
-            raise RowError(
-                f"{where}[{i}]",
-                "a [patient, doctor] pair of texts was expected, but it is {found}",
-                found=shown(exchange),
-            )
-    return tuple((patient.strip(), doctor.strip()) for patient, doctor in value)
+    faults = Faults()
+    exchanges = tuple(
+        faults.attempt(("", ""), _exchange, exchange, f"{where}[{i}]") for i, exchange in enumerate(value)
+    )
+    faults.stop()
+    return exchanges
+
+
+def _exchange(value: Any, where: str) -> Exchange:
+    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(text, str) for text in value)):
+        raise RowError(where, "a [patient, doctor] pair of texts was expected, but it is {found}", found=shown(value))
+    return value[0].strip(), value[1].strip()
 
 
 def object_of(value: Any, where: str) -> Mapping[str, Any]:
@@ -154,20 +196,14 @@ def list_of(value: Any, where: str) -> Sequence[Any]:
 
 
 def responses_of(value: Any, where: str = "responses") -> tuple[NewResponse, ...]:
-    """Responses as texts or as objects with text, model and sampling; raises RowError for anything else."""
-    found = []
-    for i, item in enumerate(list_of(value, where)):
-        place = f"{where}[{i}]"
-        row = {"text": item} if isinstance(item, str) else object_of(item, place)
-        sampling = row.get("sampling") or {}
-        found.append(
-            NewResponse(
-                text_of(row, "text", where=place),
-                text_of(row, "model", where=place, required=False),
-                dict(object_of(sampling, f"{place}.sampling")),
-            )
-        )
-    same = _repeated([response.text for response in found])
+    """Responses as texts or as objects with text, model and sampling; raises MisfitError for anything else."""
+    faults = Faults()
+    found = tuple(
+        faults.attempt(NewResponse(""), _response, item, f"{where}[{i}]")
+        for i, item in enumerate(list_of(value, where))
+    )
+    faults.stop()
+    same = _repeated(response.text for response in found)
     if same is not None:
         raise RowError(
             where,
@@ -175,7 +211,28 @@ def responses_of(value: Any, where: str = "responses") -> tuple[NewResponse, ...
             first=same[0] + 1,
             second=same[1] + 1,
         )
-    return tuple(found)
+    return found
+
+
+def _response(item: Any, where: str) -> NewResponse:
+    row = {"text": item} if isinstance(item, str) else object_of(item, where)
+    faults = Faults()
+    response = NewResponse(
+        faults.attempt("", text_of, row, "text", where=where),
+        faults.attempt("", text_of, row, "model", where=where, required=False, most=LONGEST_MODEL),
+        faults.attempt({}, _sampling, row.get("sampling") or {}, f"{where}.sampling"),
+    )
+    faults.stop()
+    return response
+
+
+def _sampling(value: Any, where: str) -> dict[str, Any]:
+    found = dict(object_of(value, where))
+    try:
+        json.dumps(found, allow_nan=False)
+    except ValueError as error:  # Python reads and writes NaN as JSON, PostgreSQL knows no such thing
+        raise RowError(where, "finite numbers were expected, but it holds NaN or Infinity") from error
+    return found
 
 
 def shown(value: Any) -> str:

@@ -14,12 +14,13 @@ from annotation.store import audit
 from annotation.tables import Campaign, Dialogue, Response, Turn, TurnState
 
 BATCH = 1000
+LONGEST_SOURCE = 256
 Item = TypeVar("Item")
 
 
 @dataclass
 class Imported:
-    """What an import did; ``known`` dialogues were there already, with the same content."""
+    """What an import did; ``known`` dialogues were there already, with the same content and no other responses."""
 
     dialogues: int = 0
     turns: int = 0
@@ -37,6 +38,7 @@ class _Known:
     id: int
     state: TurnState
     fingerprint: str
+    responses: frozenset[str]
 
 
 def add(
@@ -44,9 +46,10 @@ def add(
 ) -> Imported:
     """Adds what is new, and responses to turns that waited for them; adds nothing if anything contradicts.
 
-    What contradicts, an id that is here with other content, is in ``problems`` of the result.
+    What contradicts, an id that is here with other content or other responses, is in ``problems`` of the result.
     """
     done = Imported()
+    source = _storable(source)
     here = _known(session, campaign.id, [dialogue.external_id for dialogue in dialogues])
     fresh = [dialogue for dialogue in dialogues if dialogue.external_id not in here]
     completing: list[tuple[int, NewTurn]] = []
@@ -75,6 +78,11 @@ def add(
     return done
 
 
+def _storable(source: str) -> str:
+    """The name of a file as its column takes it: names may hold bytes that are no text, and be of any length."""
+    return source.encode(errors="replace").decode().replace("\0", "")[:LONGEST_SOURCE]
+
+
 def _known(session: Session, campaign_id: int, identities: Sequence[str]) -> dict[str, dict[int, _Known]]:
     found: dict[str, dict[int, _Known]] = {}
     for batch in _batches(identities):
@@ -83,8 +91,24 @@ def _known(session: Session, campaign_id: int, identities: Sequence[str]) -> dic
             .join(Turn, Turn.dialogue_id == Dialogue.id)
             .where(Dialogue.campaign_id == campaign_id, Dialogue.external_id.in_(batch))
         )
+        texts = _texts(session, campaign_id, batch)
         for identity, number, turn_id, state, fingerprint in rows:
-            found.setdefault(identity, {})[number] = _Known(turn_id, state, fingerprint)
+            known = _Known(turn_id, state, fingerprint, frozenset(texts.get(turn_id, ())))
+            found.setdefault(identity, {})[number] = known
+    return found
+
+
+def _texts(session: Session, campaign_id: int, identities: Sequence[str]) -> dict[int, list[str]]:
+    """The responses that these dialogues have here, by turn."""
+    found: dict[int, list[str]] = {}
+    rows = session.execute(
+        select(Response.turn_id, Response.text)
+        .join(Turn, Turn.id == Response.turn_id)
+        .join(Dialogue, Dialogue.id == Turn.dialogue_id)
+        .where(Dialogue.campaign_id == campaign_id, Dialogue.external_id.in_(identities))
+    )
+    for turn_id, text in rows:
+        found.setdefault(turn_id, []).append(text)
     return found
 
 
@@ -96,6 +120,14 @@ def _compare(dialogue: NewDialogue, here: dict[int, _Known]) -> Iterator[tuple[i
             raise RowError(
                 "id",
                 "an id of its own was expected, but {id} is in this campaign with other content (turn {number})",
+                id=dialogue.external_id,
+                number=turn.number,
+            )
+        if turn.responses and known.responses and known.responses != {r.text for r in turn.responses}:
+            raise RowError(
+                "responses",
+                "the responses that {id} has in this campaign were expected, but turn {number} comes with others: "
+                "give the dialogue another id, or import it into another campaign",
                 id=dialogue.external_id,
                 number=turn.number,
             )

@@ -5,9 +5,12 @@ from dataclasses import replace
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from annotation.formats import own, rows
+from annotation.formats.reading import read_file
+from annotation.formats.rows import NewDialogue, NewResponse
 from annotation.store import imports
 from annotation.tables import Campaign, Dialogue, Response, Turn, TurnState
-from tests.material import dialogue
+from tests.material import dialogue, json_lines, own_row
 
 
 def count(session: Session) -> tuple[int, ...]:
@@ -51,6 +54,50 @@ def test_a_known_id_with_other_content_imports_nothing_at_all(session: Session, 
     done = imports.add(session, campaign, [dialogue("d2"), other], source="t", actor_id=None)
     assert [(p.line, p.where) for p in done.problems] == [(7, "id")]
     assert count(session) == before
+
+
+def with_texts(given: NewDialogue, *texts: str) -> NewDialogue:
+    responses = tuple(NewResponse(text) for text in texts)
+    return replace(given, turns=(replace(given.turns[0], responses=responses),))
+
+
+def test_a_known_dialogue_with_other_responses_imports_nothing_at_all(session: Session, campaign: Campaign) -> None:
+    imports.add(session, campaign, [with_texts(dialogue("d1"), *"abcd")], source="t", actor_id=None)
+    other = replace(with_texts(dialogue("d1"), *"abce"), line=3)
+    before = count(session)
+    done = imports.add(session, campaign, [dialogue("d2"), other], source="t", actor_id=None)
+    [problem] = done.problems
+    assert (problem.line, problem.where) == (3, "responses")
+    assert "turn 1 comes with others: give the dialogue another id" in str(problem)
+    assert count(session) == before
+
+
+def test_the_same_responses_in_another_order_or_none_at_all_are_known(session: Session, campaign: Campaign) -> None:
+    imports.add(session, campaign, [with_texts(dialogue("d1"), *"abcd")], source="t", actor_id=None)
+    before = count(session)
+    for texts in ("dcba", ""):
+        done = imports.add(session, campaign, [with_texts(dialogue("d1"), *texts)], source="t", actor_id=None)
+        assert (done.known, done.problems, count(session)) == (1, [], before)
+
+
+def test_the_longest_values_that_are_read_can_be_stored(session: Session, campaign: Campaign) -> None:
+    row = own_row("号" * rows.LONGEST_ID)
+    row["department"] = "儿" * rows.LONGEST_DEPARTMENT
+    row["turns"][0]["responses"][0]["model"] = "模" * rows.LONGEST_MODEL
+    row["turns"][0]["priority"] = own.HIGHEST_PRIORITY
+    reading = read_file(json_lines(row), k=4)
+    assert reading.problems == []
+    imports.add(session, campaign, reading.dialogues, source="t", actor_id=None)
+    session.expire_all()
+    turn = session.scalars(select(Turn)).one()
+    assert (len(turn.dialogue.external_id), len(turn.department), turn.priority) == (128, 64, 2**31 - 1)
+    assert len(turn.responses[0].model) == 256
+
+
+def test_the_name_of_a_file_is_cut_to_what_can_be_stored(session: Session, campaign: Campaign) -> None:
+    imports.add(session, campaign, [dialogue()], source="\udcff\0" + "件" * 300, actor_id=None)
+    session.expire_all()
+    assert session.scalars(select(Dialogue.source)).one() == "?" + "件" * 255
 
 
 def test_many_dialogues_keep_their_turns_and_responses_together(session: Session, campaign: Campaign) -> None:
