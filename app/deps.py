@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -10,11 +12,13 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from annotation.db import Database, utcnow
-from annotation.refusals import Missing
+from annotation.refusals import Invalid, Missing
 from annotation.run_tables import Run, Snapshot
 from annotation.store import campaigns, people, rankings, reviews, runs, snapshots
 from annotation.tables import Adjudication, Assignment, Campaign, Role, User
 from app.settings import Settings
+
+NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
 
 class LoginRequiredError(Exception):
@@ -46,8 +50,16 @@ def writing(request: Request) -> Iterator[Session]:
 
 
 async def submitted_form(request: Request) -> FormData:
-    """The form of a request; read before the handler, which runs in a thread."""
-    return await request.form()
+    """The form of a request; read before the handler, which runs in a thread. Raises Invalid for what is no text."""
+    form = await request.form()
+    if not all(is_text(value) for pair in form.multi_items() for value in pair if isinstance(value, str)):
+        raise Invalid("The form holds characters that are no text: remove them.")
+    return form
+
+
+def is_text(value: str) -> bool:
+    """Whether every database can keep it: PostgreSQL refuses NUL, and nothing writes half a character."""
+    return NO_TEXT.search(value) is None
 
 
 Reading = Annotated[Session, Depends(reading, scope="function")]
@@ -60,6 +72,18 @@ SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 def token_of(request: Request) -> str:
     """The login token that the browser sent, or nothing."""
     return request.cookies.get(settings_of(request).cookie, "")
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from. Whoever has an IPv6 address has 2**64 of them: they count as one."""
+    host = request.client.host if request.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return f"{IPv6Address(int(address) >> 64 << 64)}/64"
+    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 def current_user(request: Request) -> User:
@@ -125,6 +149,15 @@ def own_review(review_id: int, user: Adjudicator, session: Writing) -> Adjudicat
     return reviews.own_review(session, user, review_id)
 
 
+def campaign_ranked_in(campaign_id: int, user: Annotator, database: Data) -> Campaign:
+    """A campaign, if they rank in it: the name of another is none of their business."""
+    with database.reading() as session:
+        campaign = campaigns.get(session, campaign_id)
+        if user.id not in {member.id for member in campaigns.members(session, campaign_id)}:
+            raise Missing("This campaign does not exist.")
+        return campaign
+
+
 def campaign_seen(campaign_id: int, _user: Admin, session: Reading) -> Campaign:
     """A campaign, for the admin to look at."""
     return campaigns.get(session, campaign_id)
@@ -149,6 +182,7 @@ OwnAssignment = Annotated[Assignment, Depends(own_assignment)]
 SeenAssignment = Annotated[Assignment, Depends(seen_assignment)]
 SeenReview = Annotated[Adjudication, Depends(seen_review)]
 OwnReview = Annotated[Adjudication, Depends(own_review)]
+CampaignRankedIn = Annotated[Campaign, Depends(campaign_ranked_in)]
 CampaignSeen = Annotated[Campaign, Depends(campaign_seen)]
 CampaignChanged = Annotated[Campaign, Depends(campaign_changed)]
 RunSeen = Annotated[Run, Depends(run_seen)]

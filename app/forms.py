@@ -17,6 +17,7 @@ from annotation.ranking import LETTERS, BadRankingError, Boundary, Ranking, Stre
 from annotation.refusals import Invalid
 from annotation.tables import Campaign, PriorityRule
 
+ABILITY_NUMBERS = {str(ability.value) for ability in Ability}
 Fields = Mapping[str, str | list[str]]
 
 
@@ -118,7 +119,7 @@ def _boundary(fields: Fields, number: int) -> Boundary:
 def _marks(fields: Fields, letter: str) -> frozenset[Ability]:
     given = fields.get(f"fault-{letter}", [])
     numbers = [given] if isinstance(given, str) else given
-    if not all(number.isdecimal() and 1 <= int(number) <= len(Ability) for number in numbers):
+    if not all(number in ABILITY_NUMBERS for number in numbers):
         raise Invalid("The form does not describe a ranking: reload the page.")
     return frozenset(Ability(int(number)) for number in numbers)
 
@@ -127,7 +128,7 @@ def _number(fields: Fields, name: str, most: int) -> int | None:
     value = fields.get(name, "")
     if value == "":
         return None
-    if not isinstance(value, str) or not value.isdecimal() or not 1 <= int(value) <= most:
+    if not isinstance(value, str) or not value.isdecimal() or len(value) > 9 or not 1 <= int(value) <= most:
         if name == "acts" and value == "0":
             return 0
         raise Invalid("The form does not describe a ranking: reload the page.")

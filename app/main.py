@@ -8,11 +8,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 from fastapi.staticfiles import StaticFiles
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DataError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -21,7 +21,7 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import Database
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import words
-from app.deps import LoginRequiredError
+from app.deps import LoginRequiredError, submitted_form
 from app.render import STATIC, page, wants_fragment
 from app.routes import ROUTERS
 from app.security import Guard, TooLargeError
@@ -29,6 +29,8 @@ from app.settings import Settings
 from workers.queue import make_app
 
 log = logging.getLogger(__name__)
+
+LARGEST_ID = 2**31 - 1
 
 STATUS: dict[type[Refused], int] = {Missing: 404, Conflict: 409, Invalid: 422}
 
@@ -48,7 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.queue = make_app(settings)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(submitted_form)])
     _handle_refusals(app)
     app.add_middleware(Guard, https=settings.https, most_bytes=settings.most_upload_mb * 2**20)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.hosts, "127.0.0.1"])
@@ -62,6 +64,8 @@ def _handle_refusals(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _not_understood)
     app.add_exception_handler(TooLargeError, _too_large)
+    app.add_exception_handler(DataError, _beyond_the_database)
+    app.add_exception_handler(OverflowError, _beyond_the_database)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeoutError, _database_away)
     app.add_exception_handler(Exception, _failed)
@@ -106,6 +110,19 @@ def _not_understood(request: Request, error: Exception) -> Response:
 
 def _too_large(request: Request, _error: Exception) -> Response:
     return _refusal(request, 413, words.N_("The upload is too large."))
+
+
+def _beyond_the_database(request: Request, error: Exception) -> Response:
+    """PostgreSQL refuses what a column cannot hold, SQLite's driver what 64 bits cannot: no row has such a number."""
+    log.warning("more than the database holds, at %s %s", request.method, request.url.path, exc_info=error)
+    if any(_no_id(str(part)) for part in request.path_params.values()):
+        return _refusal(request, 404, words.N_("This page does not exist."))
+    return _refusal(request, 422, words.N_("A number or a text is too large to be kept: make it smaller."))
+
+
+def _no_id(part: str) -> bool:
+    number = part.lstrip("-")
+    return number.isdecimal() and (len(number) > 10 or int(number) > LARGEST_ID)
 
 
 def _database_away(request: Request, error: Exception) -> Response:

@@ -105,6 +105,7 @@ WORDS = {
     "imported": N_("imported"),
     "invitation accepted": N_("invitation accepted"),
     "logged in": N_("logged in"),
+    "login failed": N_("login failed"),
     "members changed": N_("members changed"),
     "model registered": N_("model registered"),
     "review opened": N_("review opened"),

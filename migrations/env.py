@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from alembic import context
 
-from annotation import run_tables, tables
+from annotation import login_tables, run_tables, tables
 from annotation.db import Base, Database, UtcDateTime
 
-assert tables and run_tables  # imported for their tables
+assert tables and run_tables and login_tables  # imported for their tables
 
 config = context.config
 target_metadata = Base.metadata

@@ -116,6 +116,34 @@ def hash_folder(folder: Path) -> str:
     return total.hexdigest()
 
 
+def require_same_base(adapter: Path, base: Path, base_sha256: str) -> None:
+    """Raises CheckpointError where an adapter was trained on another base model, or with another tokenizer.
+
+    ``base_sha256`` is what ``hash_folder`` gives for ``base``; its tokenizer is part of it. An adapter made elsewhere,
+    which names no base, passes.
+    """
+    named = Lineage.read(adapter).inputs.get("base") if (adapter / LINEAGE).exists() else None
+    if named is not None and named["sha256"] != base_sha256:
+        raise CheckpointError(
+            f"{adapter} was trained on the base {named['path']} (sha256 {named['sha256'][:12]}), and {base} is another "
+            f"or has changed since (sha256 {base_sha256[:12]}): name the base that it was trained on."
+        )
+
+
+def trained_from(adapter: Path) -> Path | None:
+    """The adapter whose training a policy went on with, as its lineage names it; None where it started as the base.
+
+    Raises CheckpointError where that adapter is not there as it was.
+    """
+    named = Lineage.read(adapter).inputs.get("policy") if (adapter / LINEAGE).exists() else None
+    if named is None:
+        return None
+    path = Path(named["path"])
+    if not path.exists() or hash_folder(path) != named["sha256"]:
+        raise CheckpointError(f"{adapter} was trained from {path}, which is not there as it was: put it back first.")
+    return path
+
+
 def hash_file(file: Path) -> str:
     """The sha256 of a file."""
     with file.open("rb") as stream:

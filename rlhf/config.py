@@ -170,13 +170,14 @@ class PpoConfig(Adapting, Sampling):
         return self
 
 
-class EvaluateConfig(Settings):
+class EvaluateConfig(Sampling):
     """Measuring checkpoints on what no training has seen and nothing selects on."""
 
     stage: ClassVar[str] = "evaluate"
 
     max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
     batch_size: int = Field(8, ge=1, description="Turns scored together")
+    compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
 
 
 CONFIGS: dict[str, type[Settings]] = {

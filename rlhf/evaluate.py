@@ -14,8 +14,10 @@ import torch
 from transformers import set_seed
 
 from rlhf import checkpoints, networks
-from rlhf.config import EvaluateConfig
+from rlhf.compare import compare
+from rlhf.config import EvaluateConfig, PpoConfig
 from rlhf.data import Pair, Snapshot, Turn
+from rlhf.quartet import Quartet
 from rlhf.scoring import score_sequences
 from rlhf.sequences import Encoder, fit
 from rlhf.stage import Stage
@@ -111,18 +113,43 @@ def evaluate_reward(
 
 
 def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
-    """Evaluates a reward model on the snapshot's report split; the result also lands beside the model."""
+    """Evaluates a reward model on the snapshot's report split, and a policy if one is given; both stay as they are."""
     set_seed(config.seed)
-    base, reward = stage.input("base"), stage.input("reward")
+    base, reward, policy = stage.input("base"), stage.input("reward"), stage.optional("policy")
+    snapshot = stage.snapshot()
+    stage.require_same_base()
     encoder = Encoder.of(networks.load_tokenizer(base))
-    model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    result = evaluate_reward(model.to(device), encoder, stage.snapshot(), config, device)
-    write_evaluation(reward, result)
-    with checkpoints.writing(stage.folder / checkpoints.MODEL) as folder:
+
+    # 1. The reward model on held-out pairs.
+    device = networks.best_device()
+    model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id).to(device)
+    result = evaluate_reward(model, encoder, snapshot, config, device)
+    del model  # the next step has a base of its own in memory
+
+    # 2. The policy on held-out prompts, beside what it was trained from.
+    if policy is not None:
+        result |= evaluate_policy(stage, policy, encoder, snapshot, config)
+
+    with stage.model_folder() as folder:
         write_evaluation(folder, result)
         stage.lineage(config).write(folder)
     return result
+
+
+def evaluate_policy(
+    stage: Stage, policy: Path, encoder: Encoder, snapshot: Snapshot, config: EvaluateConfig
+) -> dict[str, Any]:
+    """The same held-out prompts answered before and after a policy's training; see ``compare``.
+
+    Before is the adapter that its lineage names as its policy, else the base itself. Raises CheckpointError where that
+    adapter is not as it was.
+    """
+    before = checkpoints.trained_from(policy)
+    shared = config.model_dump(include={*PpoConfig.model_fields} - {"batch_size"})
+    settings = PpoConfig.of(shared)
+    quartet = Quartet(stage.input("base"), policy, stage.input("reward"), settings).to(networks.best_device())
+    quartet.refer_to(before)
+    return compare(quartet, encoder, snapshot.part("report"), settings, stage.folder, stage.records)
 
 
 def write_evaluation(folder: Path, result: dict[str, Any]) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 import typer
-from peft import PeftModel
 from transformers import set_seed
 
 from rlhf import checkpoints, networks
@@ -31,22 +30,22 @@ def merge(adapter: Path, out: Path, base: Path | None = None) -> Path:
     if out.exists():
         raise CheckpointError(f"{out} exists already: name a new folder.")
     found = base_of(adapter, base)
-    model = PeftModel.from_pretrained(networks.load_causal(found, "float32"), str(adapter)).merge_and_unload()
+    named = _named(found)
+    checkpoints.require_same_base(adapter, found, named["sha256"])
+    model = networks.load_policy(found, adapter, "float32").merge_and_unload()
     with checkpoints.writing(out) as folder:
         model.save_pretrained(str(folder))
         networks.load_tokenizer(found).save_pretrained(str(folder))
-        Lineage("merge", {"base": _named(found), "policy": _named(adapter)}, {}).write(folder)
+        Lineage("merge", {"base": named, "policy": _named(adapter)}, {}).write(folder)
     return out
 
 
 def talk(adapter: Path | None, base: Path | None, temperature: float, max_new_tokens: int, seed: int) -> None:
     """A dialogue at the terminal, the history kept, until an empty line."""
-    if adapter is None and base is None:
-        raise CheckpointError("Name the model folder of a run, or a base model with --base.")
-    found = base_of(adapter, base) if adapter is not None else base
-    assert found is not None
-    merged = adapter is not None and not (adapter / networks.ADAPTER_WEIGHTS).exists()
-    model = networks.load_policy(found, None if merged else adapter, "float32")
+    found, on_it = _parts_of(adapter, base)
+    if on_it is not None:
+        checkpoints.require_same_base(on_it, found, checkpoints.hash_folder(found))
+    model = networks.load_policy(found, on_it, "float32").to(networks.best_device())
     encoder = Encoder.of(networks.load_tokenizer(found))
     set_seed(seed)
     history: list[tuple[str, str]] = []
@@ -61,6 +60,16 @@ def answer(model: object, encoder: Encoder, prompt: Prompt, rule: SamplingRule) 
     """One reply to a prompt."""
     [ids] = sample(model, [encoder.prompt(prompt)], rule, end_id=encoder.end_id, pad_id=encoder.pad_id, batch_size=1)
     return encoder.decode(ids)
+
+
+def _parts_of(named: Path | None, base: Path | None) -> tuple[Path, Path | None]:
+    """The model and the adapter on it, if any: a named folder without an adapter is a whole model by itself."""
+    if named is not None and (named / networks.ADAPTER_WEIGHTS).exists():
+        return base_of(named, base), named
+    whole = named or base
+    if whole is None:
+        raise CheckpointError("Name the model folder of a run, or a base model with --base.")
+    return whole, None
 
 
 def _asked() -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
 from transformers import set_seed
 
-from rlhf import checkpoints, networks
+from rlhf import networks
 from rlhf.config import GenerateConfig
 from rlhf.data import Prompt
 from rlhf.records import read_rows
@@ -31,54 +32,105 @@ def near_duplicate(text: str, others: Sequence[str], above: float) -> bool:
     return not text or any(alike(text, other) > above for other in others)
 
 
+@dataclass
+class Answers:
+    """The texts sampled for one prompt: distinct ones, and near-duplicates to fall back on."""
+
+    prompt: Sequence[int]
+    wanted: int
+    kept: list[str] = field(default_factory=list)
+    spare: list[str] = field(default_factory=list)
+
+    @property
+    def missing(self) -> int:
+        """How many distinct texts are still wanted."""
+        return self.wanted - len(self.kept)
+
+    def take(self, text: str, similar_above: float) -> None:
+        """Keeps a text, or puts it aside where it is empty or a near-duplicate."""
+        (self.spare if near_duplicate(text, self.kept, similar_above) else self.kept).append(text)
+
+    def texts(self) -> list[str] | None:
+        """The wanted number of different texts, near-duplicates last; None where the model gave fewer."""
+        different = [text for text in dict.fromkeys(self.spare) if text and text not in self.kept]
+        texts = [*self.kept, *different][: self.wanted]
+        return texts if len(texts) == self.wanted else None
+
+
 def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     """Samples responses to every turn of the data file that waits for them; returns what came of it.
 
-    The file is the project's own format; the one that is written has the same rows with responses.
+    The file is the project's own format; the one that is written has the same rows with responses. A turn to which
+    the model does not give enough different texts goes on waiting.
     """
     set_seed(config.seed)
     base, policy = stage.input("base"), stage.optional("policy")
     rows = list(read_rows(stage.input("data")))
-    encoder = Encoder.of(networks.load_tokenizer(base))
-    model = networks.load_policy(base, policy, config.dtype)
-    waiting = [(row, turn, prompt) for row in rows for turn, prompt in _waiting(row)]
+    stage.require_same_base()
+    waiting = [found for row in rows for found in _waiting(row)]
     if not waiting:
         stage.refuse("No turn of the data file waits for responses.")
-    name = _name_of(stage)
-    rule = SamplingRule(config.max_new_tokens, config.temperature, config.top_p)
-    duplicates = 0
-    for done, (_, turn, prompt) in enumerate(waiting, start=1):
-        room = config.max_length - config.max_new_tokens
-        ids = fit(encoder, prompt, (), max(room, config.max_length // 2)).prompt
-        texts, kept_alike = _distinct(model, encoder, ids, rule, config)
-        duplicates += kept_alike
-        sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": config.seed}
-        turn["responses"] = [{"text": text, "model": name, "sampling": sampling} for text in texts]
-        stage.records.progress(done, len(waiting), "sampling responses")
-    with checkpoints.writing(stage.folder / checkpoints.MODEL) as folder:
+    encoder = Encoder.of(networks.load_tokenizer(base))
+    model = networks.load_policy(base, policy, config.dtype).to(networks.best_device())
+
+    # 1. The responses, into the rows.
+    left, alike_kept = _answer(stage, model, encoder, waiting, config)
+
+    # 2. The file, and what is not in it.
+    if left:
+        stage.records.event("turns left waiting", 0, turns=left, of=len(waiting))
+    with stage.model_folder() as folder:
         _write(rows, folder / FILE)
         stage.lineage(config).write(folder)
-    return {"turns": len(waiting), "responses": config.k * len(waiting), "near_duplicates_kept": duplicates}
+    done = len(waiting) - left
+    return {"turns": done, "responses": config.k * done, "near_duplicates_kept": alike_kept, "left_waiting": left}
 
 
-def _distinct(
-    model: Any, encoder: Encoder, prompt: Sequence[int], rule: SamplingRule, config: GenerateConfig
-) -> tuple[list[str], int]:
-    """K responses to one prompt; near-duplicates are sampled again, and counted if they stay."""
-    kept: list[str] = []
-    spare: list[str] = []
+def _answer(
+    stage: Stage, model: Any, encoder: Encoder, waiting: Sequence[tuple[dict[str, Any], Prompt]], config: GenerateConfig
+) -> tuple[int, int]:
+    """Answers as many turns at a time as fill a batch; returns turns left waiting and near-duplicates kept."""
+    name, together = _name_of(stage, config), max(config.generate_batch_size // config.k, 1)
+    left, alike_kept = 0, 0
+    for start in range(0, len(waiting), together):
+        chosen = waiting[start : start + together]
+        answered = answer_all(model, encoder, [_ids(encoder, prompt, config) for _, prompt in chosen], config)
+        for (turn, _), answers in zip(chosen, answered, strict=True):
+            texts = answers.texts()
+            left += texts is None
+            alike_kept += answers.missing if texts else 0
+            _respond(turn, texts or [], name, config)
+        stage.records.progress(start + len(chosen), len(waiting), "sampling responses")
+    return left, alike_kept
+
+
+def answer_all(model: Any, encoder: Encoder, prompts: Sequence[Sequence[int]], config: GenerateConfig) -> list[Answers]:
+    """K responses to each prompt, sampled together; near-duplicates are sampled again, ``attempts`` times."""
+    rule = SamplingRule(config.max_new_tokens, config.temperature, config.top_p)
+    answers = [Answers(prompt, config.k) for prompt in prompts]
     for _ in range(config.attempts + 1):
-        missing = config.k - len(kept)
+        asked = [each for each in answers for _ in range(each.missing)]
+        if not asked:
+            break
         sampled = sample(
-            model, [prompt] * missing, rule, end_id=encoder.end_id, pad_id=encoder.pad_id, batch_size=missing
-        )
-        for text in map(encoder.decode, sampled):
-            (spare if near_duplicate(text, kept, config.similar_above) else kept).append(text)
-        if len(kept) == config.k:
-            return kept, 0
-    different = [text for text in dict.fromkeys(spare) if text and text not in kept]
-    filled = [*kept, *different, *(f"（无回复 {i + 1}）" for i in range(config.k))][: config.k]
-    return filled, config.k - len(kept)
+            model, [each.prompt for each in asked], rule, end_id=encoder.end_id, pad_id=encoder.pad_id,
+            batch_size=config.generate_batch_size,
+        )  # fmt: skip
+        for each, ids in zip(asked, sampled, strict=True):
+            each.take(encoder.decode(ids), config.similar_above)
+    return answers
+
+
+def _ids(encoder: Encoder, prompt: Prompt, config: GenerateConfig) -> Sequence[int]:
+    room = config.max_length - config.max_new_tokens
+    return fit(encoder, prompt, (), max(room, config.max_length // 2)).prompt
+
+
+def _respond(turn: dict[str, Any], texts: Sequence[str], name: str, config: GenerateConfig) -> None:
+    """Writes responses into the row of a turn; without any it goes on waiting."""
+    sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": config.seed}
+    if texts:
+        turn["responses"] = [{"text": text, "model": name, "sampling": sampling} for text in texts]
 
 
 def _waiting(row: dict[str, Any]) -> list[tuple[dict[str, Any], Prompt]]:
@@ -91,9 +143,10 @@ def _waiting(row: dict[str, Any]) -> list[tuple[dict[str, Any], Prompt]]:
     return found
 
 
-def _name_of(stage: Stage) -> str:
-    known = stage.paths.get("policy") or stage.paths["base"]
-    return f"{known.parent.name}/{checkpoints.hash_folder(known)[:12]}"
+def _name_of(stage: Stage, config: GenerateConfig) -> str:
+    known = stage.lineage(config).inputs
+    answering = known.get("policy") or known["base"]
+    return f"{Path(answering['path']).parent.name}/{answering['sha256'][:12]}"
 
 
 def _write(rows: Sequence[dict[str, Any]], file: Path) -> None:

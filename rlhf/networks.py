@@ -14,7 +14,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model, set_peft_model_state_dict
+from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
@@ -26,6 +27,11 @@ from rlhf.config import Adapting, Dtype
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SCALE = "score_scale.json"
 SCORE_WEIGHT = "base_model.model.score.weight"
+
+
+def best_device() -> torch.device:
+    """Where to compute outside a trainer: on the GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def require_base(folder: Path) -> None:
@@ -87,9 +93,18 @@ def read_scores_where_told(model: Any) -> None:
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
         rows = torch.arange(len(input_ids), device=hidden.device)
-        return SequenceClassifierOutput(logits=self.score(hidden[rows, score_positions].float()))
+        return SequenceClassifierOutput(logits=in_float32(self.score, hidden[rows, score_positions]))
 
     model.forward = types.MethodType(forward, model)
+
+
+def in_float32(head: nn.Module, hidden: Tensor) -> Tensor:
+    """What a float32 head says of hidden states (N, d), as (N, 1) in float32.
+
+    Autocast would round head and states to half precision, whatever they stand in.
+    """
+    with torch.autocast(hidden.device.type, enabled=False):
+        return head(hidden.float())
 
 
 def lora(config: Adapting, task: TaskType, **more: Any) -> LoraConfig:
@@ -111,6 +126,34 @@ def with_adapter(model: Any, config: LoraConfig) -> PeftModel:
         if parameter.requires_grad:
             parameter.data = parameter.data.float()
     return adapted
+
+
+def attach(model: Any, name: str, config: LoraConfig, weights: dict[str, Tensor], folder: Path) -> PeftModel:
+    """The model with the saved adapter of ``folder`` on it, under a name; an adapted model takes one more.
+
+    Raises CheckpointError where the adapter was made for another architecture.
+    """
+    config.base_model_name_or_path = None  # the model in memory counts, not the path that it once had
+    try:
+        if isinstance(model, PeftModel):
+            model.add_adapter(name, config)
+        else:
+            model = get_peft_model(model, config, adapter_name=name)
+    except ValueError as error:  # no module has the names that the adapter is for
+        raise CheckpointError(_misfit(folder)) from error
+    fill(model, name, weights, folder)
+    return model
+
+
+def fill(model: PeftModel, name: str, weights: dict[str, Tensor], folder: Path) -> None:
+    """Loads the saved weights of ``folder`` into an adapter.
+
+    Raises CheckpointError where a name or a shape is missing, or is not the adapter's: the library would say nothing.
+    """
+    own = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
+    if {key: weight.shape for key, weight in own.items()} != {key: weight.shape for key, weight in weights.items()}:
+        raise CheckpointError(_misfit(folder))
+    set_peft_model_state_dict(model, weights, adapter_name=name)
 
 
 def trainable_names(model: nn.Module) -> list[str]:
@@ -150,14 +193,13 @@ def read_scale(folder: Path) -> tuple[float, float]:
 def load_policy(base: Path, adapter: Path | None, dtype: Dtype) -> Any:
     """A base model that generates, with a saved adapter on it if one is given."""
     model = load_causal(base, dtype)
-    return model if adapter is None else PeftModel.from_pretrained(model, str(adapter), is_trainable=False)
+    return model if adapter is None else _with_saved(model, adapter)
 
 
 def load_reward_model(base: Path, adapter: Path, dtype: Dtype, pad_id: int) -> Any:
     """A finished reward model, ready to score: ``forward(..., score_positions)`` gives logits (B, 1)."""
-    scorer = load_scorer(base, dtype, pad_id)
-    model = PeftModel.from_pretrained(scorer, str(adapter), is_trainable=False)
-    return model.eval()
+    read_score_head(adapter)  # refuses an adapter without a head
+    return _with_saved(load_scorer(base, dtype, pad_id), adapter)
 
 
 def save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
@@ -168,3 +210,13 @@ def save_tensors(tensors: dict[str, Tensor], file: Path) -> None:
 def load_tensors(file: Path) -> dict[str, Tensor]:
     """Loads what ``save_tensors`` saved."""
     return dict(load_file(str(file)))
+
+
+def _with_saved(model: Any, adapter: Path) -> PeftModel:
+    config, weights = read_adapter(adapter)
+    config.inference_mode = True
+    return attach(model, "default", config, weights, adapter).eval()
+
+
+def _misfit(folder: Path) -> str:
+    return f"The adapter {folder} does not fit this base model: name the base that it was trained on."

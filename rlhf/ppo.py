@@ -46,6 +46,7 @@ class PpoTrainer(StageTrainer, Trainer):
         common = common_arguments(config, folder)
         common["save_steps"] = ceil(config.save_every / steps_a_rollout) * steps_a_rollout
         common["adam_epsilon"] = config.adam_epsilon
+        common["gradient_checkpointing"] = False  # the quartet sees to it by itself
         common["num_train_epochs"] = 1
         args = TrainingArguments(
             **common, max_steps=self.rollouts * steps_a_rollout, ignore_data_skip=True, label_names=["rollout"]
@@ -178,7 +179,8 @@ def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
     room = max(config.max_length - config.max_new_tokens, config.max_length // 2)
     ids = [fit(encoder, prompt, (), room).prompt for prompt in prompts]
 
-    # 2. Four networks over one base, which stays as it is.
+    # 2. Four networks over one base, which is theirs and stays as it is.
+    stage.require_same_base()
     quartet = Quartet(base, stage.optional("policy"), reward, config)
     trainer = PpoTrainer(quartet, encoder, ids, config, stage.folder)
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "updating the policy")

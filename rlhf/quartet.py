@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from peft import LoraConfig, PeftModel, TaskType, get_peft_model, set_peft_model_state_dict
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
@@ -35,16 +35,18 @@ class Quartet(nn.Module):
         super().__init__()
         causal = networks.load_causal(base, config.dtype)
         self.temperature = config.temperature
-        self.model: Any = _with_policy(causal, policy, config)
+        self.model: Any = _with_policy(causal, base, policy, config)
         reward_config, reward_weights = networks.read_adapter(reward)
         body = {name: weight for name, weight in reward_weights.items() if name != networks.SCORE_WEIGHT}
         for name in ("reward", "critic"):
-            self._add(name, reward_config, body)
+            networks.attach(self.model, name, _plain(reward_config), body, reward)
         mean, deviation = networks.read_scale(reward)
         head = networks.read_score_head(reward)
         self.reward_head = _linear(head / deviation, -mean / deviation)
         self.value_head = _linear(head / deviation, -mean / deviation)
         self.without_dropout()
+        if config.gradient_checkpointing:
+            self.recompute_activations()
         self._trained = {id(parameter) for adapter in TRAINED for parameter in self.trained(adapter)}
         self._keep_trainable()
 
@@ -58,6 +60,27 @@ class Quartet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.Dropout):
                 module.p = 0.0
+
+    def recompute_activations(self) -> None:
+        """Keeps only what goes into each layer for the backward pass, which computes the rest again.
+
+        It does so with the adapter that is active then: the backward of one adapter has to come before the next.
+        """
+        enable = getattr(self.causal, "activation_checkpointing_enable", self.causal.gradient_checkpointing_enable)
+        enable({"use_reentrant": False})
+
+    def refer_to(self, adapter: Path | None) -> None:
+        """Makes a saved adapter the reference; without one, the base itself."""
+        if adapter is None:
+            for name, weight in self.model.named_parameters():
+                if "lora_B.reference." in name:
+                    nn.init.zeros_(weight)
+            return
+        config, weights = networks.read_adapter(adapter)
+        self.use("policy")  # the active adapter cannot go
+        self.model.delete_adapter("reference")
+        networks.attach(self.model, "reference", _plain(config), weights, adapter)
+        self._keep_trainable()
 
     def use(self, adapter: Adapter) -> None:
         """Makes one adapter the active one; which parameters train stays as it was."""
@@ -74,7 +97,7 @@ class Quartet(nn.Module):
         hidden = self._hidden(adapter, ids, mask)
         before = hidden[:, :-1][response_mask[:, 1:]]
         if adapter == "critic":
-            return self.value_head(before.float()).squeeze(-1)
+            return networks.in_float32(self.value_head, before).squeeze(-1)
         return token_log_probs(before, ids[response_mask], self.causal.lm_head, self.temperature, CHUNK)
 
     @torch.no_grad()
@@ -84,7 +107,7 @@ class Quartet(nn.Module):
         positions = torch.arange(ids.shape[1], device=ids.device)
         last = (positions * response_mask).argmax(dim=1)
         picked = hidden[torch.arange(len(ids), device=ids.device), last]
-        return self.reward_head(picked.float()).squeeze(-1)
+        return networks.in_float32(self.reward_head, picked).squeeze(-1)
 
     def trained(self, adapter: Adapter) -> list[nn.Parameter]:
         """The parameters that a trained adapter trains."""
@@ -105,10 +128,10 @@ class Quartet(nn.Module):
         self.model.peft_config[adapter].save_pretrained(str(folder))
 
     def load(self, folder: Path) -> None:
-        """Takes up what ``save`` wrote."""
+        """Takes up what ``save`` wrote; raises CheckpointError where it is of another model."""
         for adapter in TRAINED:
             _, weights = networks.read_adapter(folder / adapter)
-            set_peft_model_state_dict(self.model, weights, adapter_name=adapter)
+            networks.fill(self.model, adapter, weights, folder / adapter)
         self.value_head.load_state_dict(networks.load_tensors(folder / HEADS))
 
     def _hidden(self, adapter: Adapter, ids: Tensor, mask: Tensor) -> Tensor:
@@ -117,17 +140,12 @@ class Quartet(nn.Module):
         body = getattr(self.causal, self.causal.base_model_prefix)
         return body(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
 
-    def _add(self, name: str, config: LoraConfig, weights: dict[str, Tensor]) -> None:
-        plain = _plain(config)
-        self.model.add_adapter(name, plain)
-        set_peft_model_state_dict(self.model, weights, adapter_name=name)
-
     def _keep_trainable(self) -> None:
         for parameter in self.parameters():
             parameter.requires_grad_(id(parameter) in self._trained)
 
 
-def _with_policy(causal: Any, policy: Path | None, config: PpoConfig) -> PeftModel:
+def _with_policy(causal: Any, base: Path, policy: Path | None, config: PpoConfig) -> PeftModel:
     """The base with the adapters ``policy`` and ``reference``, equal at the start."""
     if policy is None:
         fresh = networks.lora(config, TaskType.CAUSAL_LM)
@@ -135,11 +153,9 @@ def _with_policy(causal: Any, policy: Path | None, config: PpoConfig) -> PeftMod
         weights = get_peft_model_state_dict(model, adapter_name="policy")
     else:
         saved, weights = networks.read_adapter(policy)
-        model = get_peft_model(causal, _plain(saved), adapter_name="policy")
-        set_peft_model_state_dict(model, weights, adapter_name="policy")
-    model.add_adapter("reference", _plain(model.peft_config["policy"]))
-    set_peft_model_state_dict(model, {k: v.clone() for k, v in weights.items()}, adapter_name="reference")
-    return model
+        model = networks.attach(causal, "policy", _plain(saved), weights, policy)
+    copy = {name: weight.clone() for name, weight in weights.items()}
+    return networks.attach(model, "reference", _plain(model.peft_config["policy"]), copy, policy or base)
 
 
 def _plain(config: LoraConfig) -> LoraConfig:

@@ -20,7 +20,7 @@ from trl import RewardTrainer
 
 from rlhf import networks
 from rlhf.config import EvaluateConfig, RewardConfig
-from rlhf.data import Turn
+from rlhf.data import Snapshot, Turn
 from rlhf.evaluate import evaluate_reward, write_evaluation
 from rlhf.losses import pairwise_loss_sum
 from rlhf.scoring import collate, score_sequences, scores_of
@@ -82,11 +82,7 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
         totals = torch.zeros(4, dtype=torch.float64)
         for start in range(0, len(mine), self.args.per_device_eval_batch_size):
             stop = min(start + self.args.per_device_eval_batch_size, len(mine))
-            batch = self._prepare_inputs(self.data_collator([mine[i] for i in range(start, stop)]))
-            scores = scores_of(self.model, batch)
-            loss = pairwise_loss_sum(scores, batch["better"], batch["worse"], batch["weights"])
-            right = (scores[batch["better"]] > scores[batch["worse"]]).sum()
-            totals += torch.stack([loss, batch["turns"], right, torch.tensor(len(batch["better"]))]).double().cpu()
+            totals += torch.tensor(self._sums_of([mine[i] for i in range(start, stop)]), dtype=torch.float64)
         loss, turns, right, pairs = self.accelerator.reduce(totals.to(self.args.device), "sum").tolist()
         metrics = {
             f"{metric_key_prefix}_loss": loss / max(turns, 1),
@@ -95,6 +91,22 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
         self.log(metrics)
         self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
+
+    def _sums_of(self, rows: list[dict[str, Any]]) -> tuple[float, float, float, float]:
+        """Loss, turns with a pair, pairs in the right order and pairs of some rows."""
+        batch = self._prepare_inputs(self.data_collator(rows))
+        scores = scores_of(self.model, batch)
+        loss = pairwise_loss_sum(scores, batch["better"], batch["worse"], batch["weights"])
+        right = (scores[batch["better"]] > scores[batch["worse"]]).sum()
+        return loss.item(), batch["turns"].item(), right.item(), float(len(batch["better"]))
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a run learns from: fitted turns, and the same as rows, by the name of their split."""
+
+    fitted: dict[str, list[Fitted]]
+    rows: dict[str, list[dict[str, Any]]]
 
 
 def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
@@ -105,59 +117,90 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
     encoder = Encoder.of(tokenizer)
 
     # 1. The turns with something to learn, as ids; what had to be cut is reported.
+    material = _material(stage, encoder, snapshot, config.max_length)
+
+    # 2. The base with an adapter and a head, trained; the best checkpoint by validation is kept.
+    trainer = _trainer(stage, config, base, tokenizer, encoder, material)
+    trainer.train_or_resume()
+
+    # 3. How the scores lie, on every process; then the model's folder, written by one.
+    scores = _training_scores(trainer, encoder, material, config)
+    if not trainer.args.should_save:
+        return {}
+    evaluation = _save(stage, config, trainer, tokenizer, encoder, snapshot, scores)
+    return {**evaluation, **_measured(trainer, config, material)}
+
+
+def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, max_length: int) -> Material:
+    """The turns with a strict pair of the two splits that training uses; refuses where one has none."""
     parts = {split: [turn for turn in snapshot.part(split) if turn.pairs] for split in ("train", "validation")}
     for split, turns in parts.items():
         if not turns:
             stage.refuse(
                 f"The snapshot has no {split} turn with a preference: settle more dialogues, then freeze again."
             )
-    fitted = {s: [fit(encoder, t.prompt, t.responses, config.max_length) for t in turns] for s, turns in parts.items()}
+    fitted = {s: [fit(encoder, t.prompt, t.responses, max_length) for t in turns] for s, turns in parts.items()}
     stage.report_cuts([f for part in fitted.values() for f in part])
     rows = {s: [vars(Row.of(t, f)) for t, f in zip(parts[s], fitted[s], strict=True)] for s in parts}
+    return Material(fitted, rows)
 
-    # 2. The base with an adapter and a head.
+
+def _trainer(
+    stage: Stage, config: RewardConfig, base: Path, tokenizer: Any, encoder: Encoder, material: Material
+) -> KWiseRewardTrainer:
+    """The trainer of a new adapter and head on the base, tied to its run."""
     model = networks.load_scorer(base, config.dtype, encoder.pad_id)
     adapter = networks.lora(config, TaskType.SEQ_CLS, modules_to_save=["score"])
-    model = networks.with_adapter(model, adapter)
-
-    # 3. Training, the best checkpoint by validation kept.
     trainer = KWiseRewardTrainer(
-        model=model,
+        model=networks.with_adapter(model, adapter),
         args=_arguments(config, stage.folder),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows["train"]),
-        eval_dataset=Dataset.from_list(rows["validation"]),
+        train_dataset=Dataset.from_list(material.rows["train"]),
+        eval_dataset=Dataset.from_list(material.rows["validation"]),
         data_collator=lambda batch: collate(batch, encoder.pad_id, strict_only=config.average_over == "strict pairs"),
     )
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "training the reward model")
-    trainer.train_or_resume()
+    return trainer
 
-    # 4. How the scores lie, and the model's folder.
-    sequences = [ids for each in fitted["train"] for ids in each.sequences]
-    scores = torch.tensor(
-        score_sequences(
-            trainer.model.eval(), sequences, encoder.pad_id, config.micro_batch_size * 4, trainer.args.device
-        )
-    )
-    if not trainer.args.should_save:
-        return {}
+
+def _training_scores(trainer: KWiseRewardTrainer, encoder: Encoder, material: Material, config: RewardConfig) -> Tensor:
+    """The score (N,) of every response of the training split."""
+    sequences = [ids for each in material.fitted["train"] for ids in each.sequences]
+    model, batch_size = trainer.model.eval(), config.micro_batch_size * 4
+    return torch.tensor(score_sequences(model, sequences, encoder.pad_id, batch_size, trainer.args.device))
+
+
+def _save(
+    stage: Stage,
+    config: RewardConfig,
+    trainer: KWiseRewardTrainer,
+    tokenizer: Any,
+    encoder: Encoder,
+    snapshot: Snapshot,
+    scores: Tensor,
+) -> dict[str, Any]:
+    """Writes the model's folder with its scale, its lineage and its held-out evaluation; returns the latter."""
+    state = trainer.state
     with stage.model_folder() as folder:
         trainer.model.save_pretrained(str(folder))
         tokenizer.save_pretrained(str(folder))
         networks.write_scale(folder, scores.mean().item(), scores.std().item())
-        stage.lineage(config, step=trainer.state.best_global_step or trainer.state.global_step).write(folder)
-        stage.records.progress(trainer.state.global_step, trainer.state.max_steps, "measuring")
-        evaluation = evaluate_reward(
-            trainer.model, encoder, snapshot, EvaluateConfig(max_length=config.max_length), trainer.args.device
-        )
+        stage.lineage(config, step=state.best_global_step or state.global_step).write(folder)
+        stage.records.progress(state.global_step, state.max_steps, "measuring")
+        held_out = EvaluateConfig(max_length=config.max_length)
+        evaluation = evaluate_reward(trainer.model, encoder, snapshot, held_out, trainer.args.device)
         write_evaluation(folder, evaluation)
+    return evaluation
+
+
+def _measured(trainer: KWiseRewardTrainer, config: RewardConfig, material: Material) -> dict[str, Any]:
+    """What the run's result says of the training."""
     return {
-        **evaluation,
         "steps": trainer.state.global_step,
         "best_step": trainer.state.best_global_step,
         f"validation_{config.select_by}": trainer.state.best_metric,
-        "train_turns": len(rows["train"]),
-        "validation_turns": len(rows["validation"]),
+        "train_turns": len(material.rows["train"]),
+        "validation_turns": len(material.rows["validation"]),
         "trained_parameters": sum(p.numel() for p in trainer.model.parameters() if p.requires_grad),
         "parameters": sum(p.numel() for p in trainer.model.parameters()),
     }

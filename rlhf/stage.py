@@ -66,6 +66,14 @@ class Stage:
             known[name] = {"path": str(path), "sha256": sha256}
         return known
 
+    def require_same_base(self) -> None:
+        """Raises CheckpointError where the policy or the reward model was trained on another base than --base."""
+        base = self.input("base")
+        for name in ("policy", "reward"):
+            adapter = self.optional(name)
+            if adapter is not None:
+                checkpoints.require_same_base(adapter, base, self._hashes["base"]["sha256"])
+
     def refuse(self, sentence: str) -> NoReturn:
         """Ends the run with a sentence that says what to do."""
         raise DataError(sentence)

@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
+from annotation.login_tables import LoginCount
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit, campaigns
 from annotation.tables import LoginSession, Role, User, UserState
@@ -19,6 +22,11 @@ INVITATION_LASTS = timedelta(days=7)
 SESSION_LASTS = timedelta(hours=12)
 SESSION_IDLES = timedelta(hours=4)
 SEEN_EVERY = timedelta(minutes=5)
+
+FAILURES_COUNT = timedelta(minutes=5)
+FAILURES_OF_A_LOGIN = 10
+FAILURES_FROM_AN_ADDRESS = 50  # a whole hospital may come from one address
+FAILURES_OF_ALL = 1000
 
 
 def hash_token(token: str) -> str:
@@ -46,7 +54,7 @@ def get(session: Session, user_id: int) -> User:
 
 def by_login(session: Session, login: str) -> User | None:
     """The user with this login, whatever the case of its letters."""
-    return session.scalar(select(User).where(User.login == login.strip().lower()))
+    return session.scalar(select(User).where(User.login == _normal(login)))
 
 
 def add(
@@ -64,7 +72,7 @@ def add(
     if by_login(session, login) is not None:
         raise Conflict("The login {login} is taken: choose another.", login=login)
     user = User(
-        login=login.strip().lower(),
+        login=_normal(login),
         name=name.strip(),
         role=role,
         may_adjudicate=may_adjudicate,
@@ -129,6 +137,65 @@ def set_right(session: Session, user: User, *, may_adjudicate: bool, actor_id: i
     audit.record(session, actor_id, "right changed", f"user {user.id}", may_adjudicate=may_adjudicate)
 
 
+@dataclass(frozen=True)
+class LoginAttempt:
+    """A login as it was typed, and the address that it came from."""
+
+    login: str
+    address: str
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Under which keys it is counted, and how many failures each allows; whoever locks rows keeps to this order."""
+        return {
+            f"login {hash_token(_normal(self.login))}": FAILURES_OF_A_LOGIN,
+            f"address {self.address}"[:80]: FAILURES_FROM_AN_ADDRESS,
+            "all": FAILURES_OF_ALL,
+        }
+
+
+def pause_after(failures: int, most: int, since: datetime, now: datetime) -> timedelta:
+    """How long nobody may try again: to the end of a stretch in which as many attempts failed as may."""
+    left = since + FAILURES_COUNT - now
+    return max(left, timedelta()) if failures >= most else timedelta()
+
+
+def login_pause(session: Session, attempt: LoginAttempt, now: datetime | None = None) -> timedelta:
+    """How long to wait before this may be attempted; nothing is counted."""
+    bounds, now = attempt.bounds, now or utcnow()
+    counts = session.scalars(select(LoginCount).where(LoginCount.key.in_(bounds))).all()
+    pauses = (pause_after(count.failures, bounds[count.key], count.since, now) for count in counts)
+    return max(pauses, default=timedelta())
+
+
+def count_attempt(session: Session, attempt: LoginAttempt, now: datetime | None = None) -> timedelta:
+    """Counts an attempt as failed until it succeeds, and says how long to wait where others came first.
+
+    It is counted before its password is looked at: else many at the same moment would all be let through.
+    """
+    now = now or utcnow()
+    pauses = []
+    for key, most in attempt.bounds.items():
+        failures, since = _count(session, key, now)
+        pauses.append(pause_after(failures - 1, most, since, now))
+    _forget_old_counts(session, now)
+    return max(pauses)
+
+
+def admit(session: Session, attempt: LoginAttempt, verified: str | None) -> User | None:
+    """The user whom a password lets in; None where it does not, which is audited.
+
+    ``verified`` is the kept hash that the password matched: by now somebody may have reset it, or ended the login.
+    """
+    user = by_login(session, attempt.login)
+    here = user is not None and user.state in (UserState.ACTIVE, UserState.PAUSED)
+    if user is None or verified is None or user.password_hash != verified or not here:
+        audit.record(session, None, "login failed", f"user {user.id}" if user else "", address=attempt.address)
+        return None
+    _take_back(session, attempt)
+    return user
+
+
 def log_in(session: Session, user: User, now: datetime | None = None) -> str:
     """Opens a login session and returns its token, which is not kept."""
     now = now or utcnow()
@@ -165,3 +232,35 @@ def log_out(session: Session, token: str) -> None:
 def end_sessions(session: Session, user_id: int) -> None:
     """Ends every login session of somebody."""
     session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+
+
+def _normal(login: str) -> str:
+    return login.strip().lower()
+
+
+def _count(session: Session, key: str, now: datetime) -> tuple[int, datetime]:
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    over = LoginCount.since <= now - FAILURES_COUNT
+    anew = {
+        "failures": case((over, 1), else_=LoginCount.failures + 1),
+        "since": case((over, now), else_=LoginCount.since),
+    }
+    counted = insert(LoginCount).values(key=key, failures=1, since=now)
+    upserted = counted.on_conflict_do_update(index_elements=["key"], set_=anew)
+    row = session.execute(upserted.returning(LoginCount.failures, LoginCount.since)).one()
+    return row[0], row[1]
+
+
+def _take_back(session: Session, attempt: LoginAttempt) -> None:
+    """A login that succeeded clears its own count; from the others it is taken away again."""
+    of_login, *others = attempt.bounds
+    session.execute(delete(LoginCount).where(LoginCount.key == of_login))
+    for key in others:
+        fewer = update(LoginCount).where(LoginCount.key == key, LoginCount.failures > 0)
+        session.execute(fewer.values(failures=LoginCount.failures - 1))
+
+
+def _forget_old_counts(session: Session, now: datetime) -> None:
+    """Comes last in its transaction and passes over locked rows, so that no two of them wait for each other."""
+    old = select(LoginCount.key).where(LoginCount.since <= now - FAILURES_COUNT).with_for_update(skip_locked=True)
+    session.execute(delete(LoginCount).where(LoginCount.key.in_(old)), execution_options={"synchronize_session": False})

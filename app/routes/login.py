@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from datetime import timedelta
+from math import ceil
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
+from annotation.db import Database
 from annotation.refusals import Invalid
 from annotation.store import people
-from annotation.tables import Role, UserState
+from annotation.tables import Role
 from app import i18n, passwords
 from app.demo.people import VISITORS
-from app.deps import CurrentUser, Data, Reading, WebSettings, Writing, settings_of, token_of
+from app.deps import CurrentUser, Data, Reading, WebSettings, Writing, address_of, settings_of, token_of
 from app.render import page
 from app.settings import Settings
 from app.words import N_
@@ -22,6 +25,7 @@ router = APIRouter()
 
 HOME = {Role.ANNOTATOR: "/rank", Role.ADJUDICATOR: "/review", Role.ADMIN: "/admin"}
 WRONG = N_("Login or password is wrong.")
+TOO_OFTEN = N_("Logging in has failed too often: try again in {minutes} min.")
 
 
 @router.get("/")
@@ -47,23 +51,22 @@ def show_login(request: Request, next: str = "/") -> HTMLResponse:
 @router.post("/login")
 def log_in(
     request: Request,
-    session: Writing,
+    database: Data,
     settings: WebSettings,
     login: Annotated[str, Form()],
     password: Annotated[str, Form()],
     next: Annotated[str, Form()] = "/",
 ) -> Response:
     """Opens a login session; an earlier one of this browser ends."""
-    user = people.by_login(session, login)
-    kept = user.password_hash if user is not None else None
-    right = passwords.password_matches(password, kept)
-    if user is None or not right or user.state not in (UserState.ACTIVE, UserState.PAUSED):
+    attempt = people.LoginAttempt(login, address_of(request))
+    pause = _count(database, attempt)
+    if pause:
+        return _too_often(request, local(next), login, pause)
+    token = _open_session(database, attempt, password, ends=token_of(request))
+    if token is None:
         return _login_page(request, local(next), problem=WRONG, login=login, status=422)
-    if kept is not None and passwords.outdated(kept):
-        user.password_hash = passwords.hash_password(password)
-    people.log_out(session, token_of(request))
     response = RedirectResponse(local(next), status_code=303)
-    _set_cookie(response, settings, people.log_in(session, user))
+    _set_cookie(response, settings, token)
     return response
 
 
@@ -84,16 +87,19 @@ def show_invitation(request: Request, code: str, session: Reading) -> HTMLRespon
 
 @router.post("/invitation/{code}")
 def accept_invitation(
-    request: Request, code: str, session: Writing, settings: WebSettings, password: Annotated[str, Form()]
+    request: Request, code: str, database: Data, settings: WebSettings, password: Annotated[str, Form()]
 ) -> Response:
     """Sets the password and logs in."""
-    user = people.invited(session, code)
-    problem = passwords.weakness(password, user.login, user.name)
+    with database.reading() as session:
+        invited = people.invited(session, code)
+    problem = passwords.weakness(password, invited.login, invited.name)
     if problem is not None:
-        return page(request, "invitation.html", status=422, invited=user, code=code, problem=problem)
-    people.accept_invitation(session, code, passwords.hash_password(password))
+        return page(request, "invitation.html", status=422, invited=invited, code=code, problem=problem)
+    hashed = passwords.hash_password(password)
+    with database.writing() as session:
+        token = people.log_in(session, people.accept_invitation(session, code, hashed))
     response = RedirectResponse("/", status_code=303)
-    _set_cookie(response, settings, people.log_in(session, user))
+    _set_cookie(response, settings, token)
     return response
 
 
@@ -124,11 +130,48 @@ def local(target: str) -> str:
     return target if safe and "\\" not in target else "/"
 
 
+def _count(database: Database, attempt: people.LoginAttempt) -> timedelta:
+    """How long to wait before this attempt; what has to wait is not counted, and writes nothing."""
+    with database.reading() as session:
+        pause = people.login_pause(session, attempt)
+    if pause:
+        return pause
+    with database.writing() as session:
+        return people.count_attempt(session, attempt)
+
+
+def _open_session(database: Database, attempt: people.LoginAttempt, password: str, *, ends: str) -> str | None:
+    """The token of a new login session, None where login or password is wrong.
+
+    The hash is worked out between two transactions: it takes long, and SQLite lets nobody else write meanwhile.
+    """
+    with database.reading() as session:
+        found = people.by_login(session, attempt.login)
+    kept = found.password_hash if found is not None else None
+    verified = kept if passwords.password_matches(password, kept) else None
+    fresh = passwords.hash_password(password) if verified and passwords.outdated(verified) else verified
+    with database.writing() as session:
+        user = people.admit(session, attempt, verified)
+        if user is None:
+            return None
+        user.password_hash = fresh
+        people.log_out(session, ends)
+        return people.log_in(session, user)
+
+
 def _login_page(
-    request: Request, target: str, *, problem: str | None = None, login: str = "", status: int = 200
+    request: Request, target: str, *, problem: str | None = None, login: str = "", status: int = 200, **parts: object
 ) -> HTMLResponse:
+    told: dict[str, Any] = {"target": target, "problem": problem, "parts": parts, "login": login}
     visitors = VISITORS if settings_of(request).demo else ()
-    return page(request, "login.html", status=status, target=target, problem=problem, login=login, visitors=visitors)
+    return page(request, "login.html", status=status, visitors=visitors, **told)
+
+
+def _too_often(request: Request, target: str, login: str, pause: timedelta) -> HTMLResponse:
+    seconds = ceil(pause.total_seconds())
+    answer = _login_page(request, target, problem=TOO_OFTEN, login=login, status=429, minutes=ceil(seconds / 60))
+    answer.headers["retry-after"] = str(seconds)
+    return answer
 
 
 def _set_cookie(response: Response, settings: Settings, token: str) -> None:

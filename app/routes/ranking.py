@@ -15,7 +15,7 @@ from annotation.store import campaigns, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState
 from app import forms
-from app.deps import Annotator, OwnAssignment, Reading, SeenAssignment, SubmittedForm, Writing
+from app.deps import Annotator, CampaignRankedIn, OwnAssignment, Reading, SeenAssignment, SubmittedForm, Writing
 from app.render import page, wants_fragment
 from app.words import N_
 
@@ -34,9 +34,8 @@ def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
 
 
 @router.post("/rank/{campaign_id}/next")
-def next_turn(request: Request, campaign_id: int, user: Annotator, session: Writing) -> Response:
+def next_turn(request: Request, campaign: CampaignRankedIn, user: Annotator, session: Writing) -> Response:
     """Reserves the next turn and opens it."""
-    campaign = campaigns.get(session, campaign_id)
     assignment = places.reserve_next(session, user, campaign)
     if assignment is None:
         return page(request, "rank/nothing.html", campaign=campaign)
@@ -76,7 +75,7 @@ def save_draft(assignment: OwnAssignment, session: Writing, form: SubmittedForm)
     revision = fields.pop("revision", "0")
     for name in ("key", "confirmed", "active"):
         fields.pop(name, None)
-    if not isinstance(revision, str) or not revision.isdecimal():
+    if not isinstance(revision, str) or not revision.isdecimal() or len(revision) > 9:
         raise Invalid("The form does not describe a ranking: reload the page.")
     return JSONResponse({"revision": rankings.save_draft(session, assignment, int(revision), fields)})
 
@@ -98,9 +97,9 @@ def submit(request: Request, assignment: OwnAssignment, session: Writing, form: 
 
 
 @router.get("/rank/{campaign_id}/stored")
-def stored(request: Request, campaign_id: int, _user: Annotator, session: Reading, late: bool = False) -> HTMLResponse:
+def stored(request: Request, campaign: CampaignRankedIn, late: bool = False) -> HTMLResponse:
     """After a submission without script: that it is kept, and the way to the next turn."""
-    return page(request, "rank/stored.html", campaign=campaigns.get(session, campaign_id), late=late)
+    return page(request, "rank/stored.html", campaign=campaign, late=late)
 
 
 @router.post("/assignments/{assignment_id}/cannot-judge")
@@ -122,7 +121,7 @@ def _submission(fields: forms.Fields, ranking: Ranking) -> Submission:
     if len(key) < 16:
         raise Invalid("The form does not describe a ranking: reload the page.")
     try:
-        seconds = min(max(float(active), 0.0), LONGEST_ACTIVE_S)
+        seconds = min(max(0.0, float(active)), LONGEST_ACTIVE_S)  # in this order "nan" is 0
     except ValueError:
         seconds = 0.0
     return Submission(key[:64], ranking, str(fields.get("note", "")).strip()[:2000], seconds)

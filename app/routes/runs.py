@@ -52,7 +52,11 @@ NEEDS = {
         models=(CheckpointKind.BASE, CheckpointKind.REWARD),
         optional_models=(CheckpointKind.POLICY,),
     ),
-    RunKind.EVALUATE: Needs(snapshot=True, models=(CheckpointKind.BASE, CheckpointKind.REWARD)),
+    RunKind.EVALUATE: Needs(
+        snapshot=True,
+        models=(CheckpointKind.BASE, CheckpointKind.REWARD),
+        optional_models=(CheckpointKind.POLICY,),
+    ),
 }
 
 
@@ -121,7 +125,7 @@ def cancel(run_id: int, user: Admin, session: Writing) -> Response:
 def comparison(request: Request, run: RunSeen, settings: WebSettings) -> HTMLResponse:
     """The same questions answered before and after, those that changed most first."""
     file = settings.runs / str(run.id) / "samples.jsonl"
-    if run.kind is not RunKind.PPO or not file.exists():
+    if not file.exists():
         raise Missing("This run has no answers to compare.")
     samples = list(islice(read_rows(file), SHOWN_SAMPLES))
     return page(request, "admin/comparison.html", run=run, samples=samples)

@@ -10,7 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from annotation.refusals import Invalid
 from annotation.store import people
 from annotation.tables import Role, User, UserState
-from app.deps import Admin, Reading, Writing
+from app.deps import Admin, Reading, Writing, settings_of
 from app.render import page
 
 router = APIRouter(prefix="/admin/users")
@@ -62,10 +62,11 @@ def set_right(user_id: int, user: Admin, session: Writing, may_adjudicate: Annot
 
 def _with_link(request: Request, session: Writing, invited: User, code: str) -> HTMLResponse:
     session.flush()
+    link = f"{settings_of(request).public_url}/invitation/{code}"  # the Host header says whatever its sender likes
     return page(
         request,
         "admin/users.html",
         people=people.everybody(session),
-        invitation=str(request.url_for("show_invitation", code=code)),
+        invitation=link,
         invited=invited,
     )

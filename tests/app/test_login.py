@@ -5,12 +5,20 @@ from __future__ import annotations
 import re
 
 import pytest
+from fastapi import FastAPI
+from sqlalchemy import select
+from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from annotation.db import Database
+from annotation.login_tables import LoginCount
 from annotation.store import people
-from annotation.tables import Role, UserState
+from annotation.tables import AuditEvent, LoginSession, Role, UserState
+from app import passwords
+from app.deps import address_of
+from app.main import create_app
 from app.routes.login import local
+from app.settings import Settings
 from tests.app.conftest import Browse
 from tests.conftest import Cast, password_of
 
@@ -121,3 +129,106 @@ def test_roles_keep_to_their_own_pages(browse: Browse) -> None:
         client = browse(login)
         for other, path in pages.items():
             assert client.get(path).status_code == (200 if other is role else 404), (login, path)
+
+
+def attempt(client: TestClient, login: str, password: str) -> int:
+    return client.post("/login", data={"login": login, "password": password}).status_code
+
+
+@pytest.mark.parametrize("login", ["li", "nobody"])
+def test_the_eleventh_wrong_password_is_told_when_to_try_again_whoever_it_is(
+    anybody: TestClient, cast: Cast, login: str
+) -> None:
+    assert [attempt(anybody, login, "wrong") for _ in range(11)] == [422] * 10 + [429]
+    answer = anybody.post("/login", data={"login": login, "password": password_of(login), "next": "/history"})
+    assert answer.status_code == 429
+    assert 0 < int(answer.headers["retry-after"]) <= 300
+    assert "Logging in has failed too often: try again in 5 min." in answer.text
+    assert 'value="/history"' in answer.text
+    assert attempt(anybody, "wang", password_of("wang")) == 303
+
+
+def test_another_web_process_knows_what_this_one_counted(web: FastAPI, settings: Settings, cast: Cast) -> None:
+    other = create_app(settings)
+    answers = [attempt(TestClient(app), "li", "wrong") for app in [web, other] * 6]
+    assert answers == [422] * 10 + [429] * 2
+    other.state.database.dispose()
+
+
+def test_a_login_in_time_begins_the_count_anew(anybody: TestClient, cast: Cast) -> None:
+    for _ in range(2):
+        assert [attempt(anybody, "li", "wrong") for _ in range(9)] == [422] * 9
+        assert attempt(anybody, "li", password_of("li")) in (200, 303)
+
+
+def test_what_has_to_wait_is_neither_counted_nor_put_on_record(
+    anybody: TestClient, cast: Cast, database: Database
+) -> None:
+    for _ in range(15):
+        attempt(anybody, "li", "wrong")
+    with database.reading() as session:
+        failed = session.scalars(select(AuditEvent).where(AuditEvent.action == "login failed")).all()
+        assert set(session.scalars(select(LoginCount.failures))) == {10}
+    assert [event.subject for event in failed] == [f"user {cast.li.id}"] * 10
+    assert "wrong" not in str([event.detail for event in failed])
+
+
+def test_others_write_while_a_password_is_checked(
+    anybody: TestClient, cast: Cast, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def checks(password: str, _kept: str | None) -> bool:
+        with database.writing() as session:
+            people.get(session, cast.wang.id).name = "王芳芳"
+        return password == "right"
+
+    def hashes(_password: str) -> str:
+        with database.writing() as session:
+            people.get(session, cast.wang.id).name = "王芳"
+        return "made anew"
+
+    monkeypatch.setattr(passwords, "password_matches", checks)
+    monkeypatch.setattr(passwords, "outdated", lambda _kept: True)
+    monkeypatch.setattr(passwords, "hash_password", hashes)
+    assert attempt(anybody, "li", "wrong") == 422
+    assert attempt(anybody, "li", "right") == 303
+    with database.writing() as session:
+        li = people.get(session, cast.li.id)
+        assert li.password_hash == "made anew"
+        code = people.invite(session, li, actor_id=None)
+    assert anybody.post(f"/invitation/{code}", data={"password": "another long secret"}).status_code == 303
+
+
+def test_a_login_ends_the_earlier_one_of_its_browser(browse: Browse, database: Database, cast: Cast) -> None:
+    client = browse("li")
+    assert attempt(client, "li", password_of("li")) == 303
+    with database.reading() as session:
+        assert len(session.scalars(select(LoginSession)).all()) == 1
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("testclient", "testclient"),
+    ],
+)
+def test_an_address_counts_as_the_network_that_one_person_has(host: str, address: str) -> None:
+    assert address_of(Request({"type": "http", "client": (host, 1)})) == address
+    assert address_of(Request({"type": "http", "client": None})) == ""
+
+
+def test_a_link_leads_to_where_people_reach_the_web_whatever_host_the_request_names(
+    settings: Settings, cast: Cast
+) -> None:
+    app = create_app(settings.model_copy(update={"port": 8123}))
+    client = TestClient(app, follow_redirects=False)
+    assert attempt(client, "sun", password_of("sun")) == 303
+    headers = {"host": "evil.example"}
+    asked = client.post("/admin/users", data={"login": "zhou", "name": "周静", "role": "annotator"}, headers=headers)
+    reset = client.post(f"/admin/users/{cast.li.id}/reset", headers=headers)
+    for answer in (asked, reset):
+        assert "http://127.0.0.1:8123/invitation/" in answer.text
+        assert "evil.example" not in answer.text
+    app.state.database.dispose()

@@ -27,6 +27,7 @@ from annotation.tables import (
 )
 from app import forms
 from tests.app.conftest import Browse
+from tests.conftest import Cast
 from tests.material import dialogue, ranked
 
 FRAGMENT = {"HX-Request": "true"}
@@ -286,6 +287,43 @@ def test_nobody_gets_at_the_turn_of_somebody_else(browse: Browse, campaign: Camp
     assert other.get(path).status_code == 404
     for action in ("ranking", "draft", "cannot-judge"):
         assert other.post(f"{path}/{action}", data={"reason": "x"}).status_code == 404
+
+
+@pytest.mark.usefixtures("turns")
+def test_a_campaign_is_unknown_to_whoever_does_not_rank_in_it(
+    browse: Browse, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    with database.writing() as session:
+        campaigns.set_members(session, campaigns.get(session, campaign.id), {cast.li.id, cast.wang.id}, actor_id=None)
+    li, chen = browse("li"), browse("chen")
+    answers = [chen.post(f"/rank/{campaign.id}/next"), chen.get(f"/rank/{campaign.id}/stored")]
+    for answer in answers:
+        assert answer.status_code == 404
+        assert campaign.name not in answer.text
+    assert next_turn(li, campaign).startswith("/assignments/")
+    assert li.get(f"/rank/{campaign.id}/stored").status_code == 200
+
+
+@pytest.mark.usefixtures("turns")
+@pytest.mark.parametrize(("active", "kept_seconds"), [("nan", 0.0), ("inf", 14400.0), ("-1", 0.0), ("x", 0.0)])
+def test_an_active_time_that_cannot_be_is_mended(
+    browse: Browse, database: Database, campaign: Campaign, active: str, kept_seconds: float
+) -> None:
+    client = browse("li")
+    path = next_turn(client, campaign)
+    form = form_for(database, path, FITTING, active=active)
+    assert client.post(f"{path}/ranking", data=form, headers=FRAGMENT).status_code == 200
+    assert stored(database)[0].active_seconds == kept_seconds
+
+
+@pytest.mark.usefixtures("turns")
+@pytest.mark.parametrize("revision", ["x", "9" * 20, "9" * 5000])
+def test_a_revision_that_no_draft_has_is_refused(
+    browse: Browse, database: Database, campaign: Campaign, revision: str
+) -> None:
+    client = browse("li")
+    path = next_turn(client, campaign)
+    assert client.post(f"{path}/draft", data=form_for(database, path, FITTING, revision=revision)).status_code == 422
 
 
 def test_where_nothing_is_left_that_is_said(browse: Browse, campaign: Campaign) -> None:

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from annotation.db import Database
+from annotation.tables import Campaign
 from app.main import create_app
 from app.render import STATIC, templates_folder
 from app.routes import ROUTERS
@@ -172,3 +173,44 @@ def test_only_named_hosts_and_the_machine_itself_are_answered(settings: Settings
 )
 def test_links_lead_to_where_people_reach_it(given: dict[str, Any], url: str) -> None:
     assert Settings(**given).public_url == url
+
+
+BEYOND = (2**31, 9_999_999_999, 10**20, -(10**20))
+
+
+@pytest.mark.parametrize("number", BEYOND)
+def test_an_id_that_no_row_can_have_does_not_exist(browse: Browse, number: int) -> None:
+    pages = {"li": ("/assignments/{}",), "sun": ("/admin/campaigns/{}", "/admin/runs/{}", "/admin/snapshots/{}")}
+    for login, paths in pages.items():
+        client = browse(login)
+        for path in paths:
+            assert client.get(path.format(number)).status_code == 404, path
+    assert browse("li").post(f"/rank/{number}/next").status_code == 404
+    assert browse("sun").post(f"/admin/users/{number}/reset").status_code == 404
+
+
+def test_a_number_in_a_question_that_no_column_holds_is_refused(browse: Browse, campaign: Campaign) -> None:
+    answer = browse("sun").get(f"/admin/campaigns/{campaign.id}/turns?after={10**20}")
+    assert answer.status_code == 422
+    assert "too large" in answer.text
+
+
+@pytest.mark.parametrize("login", ["a\0", "\0", "li\0"])
+def test_a_form_with_characters_that_are_no_text_is_refused(anybody: TestClient, cast: Cast, login: str) -> None:
+    answer = anybody.post("/login", data={"login": login, "password": "x"})
+    assert answer.status_code == 422
+    assert "no text" in answer.text
+
+
+def test_half_a_character_in_a_form_is_refused(anybody: TestClient, cast: Cast) -> None:
+    body = b'--x\r\ncontent-disposition: form-data; name="login"\r\n\r\n\\ud800\r\n--x\r\n'
+    body += b'content-disposition: form-data; name="password"\r\n\r\nx\r\n--x--\r\n'
+    told = {"content-type": "multipart/form-data; boundary=x; charset=unicode_escape"}
+    assert anybody.post("/login", content=body, headers=told).status_code == 422
+
+
+def test_no_form_is_read_past_the_check_of_its_characters(browse: Browse) -> None:
+    client = browse("sun")
+    for method, path in unsafe_routes():
+        if path not in ("/logout", "/login"):
+            assert client.request(method, path, data={"name": "\0"}).status_code in (404, 422), (method, path)

@@ -19,7 +19,7 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # libraries that warn about themselves when they are imported
     import torch
 
-    from rlhf import pretrain
+    from rlhf import networks, pretrain
     from rlhf.config import PretrainConfig
     from rlhf.sequences import Encoder
 
@@ -60,4 +60,14 @@ def snapshot_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows = [(snapshot.TURNS, turn_row(number)) for number in range(12)]
     folder = tmp_path_factory.mktemp("snapshots") / "1-1"
     snapshot.write(folder, {"snapshot": "1-1", "campaign": "t", "k": 4}, rows)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def other_base(tmp_path_factory: pytest.TempPathFactory, base: Path, tokenizer: Any) -> Path:
+    """A base model of the same shape with other weights: every adapter fits it, and none belongs to it."""
+    folder = tmp_path_factory.mktemp("other-base")
+    model = networks.load_causal(base, "float32")
+    model.get_input_embeddings().weight.data.mul_(1.5)
+    pretrain.save_base(model, tokenizer, folder)
     return folder

@@ -68,3 +68,20 @@ def test_lineage_is_read_back(tmp_path: Path) -> None:
 def test_a_folder_without_lineage_is_no_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"lineage\.json"):
         Lineage.read(tmp_path)
+
+
+def made_on(folder: Path, inputs: dict[str, dict[str, str]]) -> Path:
+    Lineage("sft", inputs, {}).write(folder)
+    return folder
+
+
+def test_an_adapter_belongs_to_the_base_that_its_lineage_names(tmp_path: Path) -> None:
+    adapter = made_on(tmp_path, {"base": {"path": "/models/b", "sha256": "aaaa"}})
+    checkpoints.require_same_base(adapter, Path("/moved/b"), "aaaa")
+    with pytest.raises(CheckpointError, match=r"trained on the base /models/b .* name the base"):
+        checkpoints.require_same_base(adapter, Path("/models/b"), "bbbb")
+
+
+def test_an_adapter_made_elsewhere_names_no_base_and_passes(tmp_path: Path) -> None:
+    checkpoints.require_same_base(tmp_path, Path("/b"), "aaaa")
+    checkpoints.require_same_base(made_on(tmp_path, {}), Path("/b"), "aaaa")

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from annotation import snapshot as files
-from rlhf import gate
+from rlhf import checkpoints, evaluate, gate, networks, reward, sft
+from rlhf.checkpoints import CheckpointError, Lineage
+from rlhf.config import EvaluateConfig, PpoConfig, RewardConfig, SftConfig
 from rlhf.data import Pair, Prompt, Snapshot, Turn
-from rlhf.evaluate import by, experts_agree, judge_pairs, longer_wins, share
-from tests.rlhf.material import turn_row
+from rlhf.evaluate import EVALUATION, by, experts_agree, judge_pairs, longer_wins, share
+from rlhf.quartet import Quartet
+from rlhf.records import Records
+from rlhf.stage import Stage
+from tests.rlhf.material import PLAIN, turn_row
 
 
 def turn(dialogue: str, responses: tuple[str, ...], *pairs: tuple[int, int]) -> Turn:
@@ -73,3 +82,87 @@ def test_two_experts_agree_on_a_pair_if_both_give_it_the_same_relation(tmp_path:
 )
 def test_a_reward_model_passes_only_beyond_the_baseline(evaluation: dict[str, object], passes: bool) -> None:
     assert (gate.objection(evaluation) is None) is passes
+
+
+@pytest.fixture(scope="module")
+def reward_model(base: Path, snapshot_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished reward run."""
+    folder = tmp_path_factory.mktemp("evaluated") / "run"
+    config = RewardConfig(epochs=1, batch_size=4, micro_batch_size=4, save_every=1, lora_rank=2, max_length=256)
+    reward.run(Stage("reward", folder, {"base": base, "snapshot": snapshot_folder}, Records(folder)), config)
+    return folder / checkpoints.MODEL
+
+
+@pytest.fixture(scope="module")
+def policy(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished fine-tuning run."""
+    folder = tmp_path_factory.mktemp("evaluated-policy") / "run"
+    data = folder.parent / "dialogues.jsonl"
+    asked = [{"role": "user", "content": "头痛三天了。"}, {"role": "assistant", "content": PLAIN}]
+    data.write_text("\n".join([json.dumps({"messages": asked})] * 4), encoding="utf-8")
+    config = SftConfig(epochs=4, batch_size=4, micro_batch_size=4, lora_rank=2, learning_rate=3e-2)
+    sft.run(Stage("sft", folder, {"base": base, "data": data}, Records(folder)), config)
+    return folder / checkpoints.MODEL
+
+
+def evaluated(folder: Path, **paths: Path) -> dict[str, Any]:
+    config = EvaluateConfig(max_length=128, max_new_tokens=8)
+    return evaluate.run(Stage("evaluate", folder, paths, Records(folder)), config)
+
+
+def test_an_evaluation_leaves_the_reward_model_as_it_is(
+    base: Path, snapshot_folder: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    of_its_run = Path(shutil.copytree(reward_model, tmp_path / "reward"))
+    (of_its_run / EVALUATION).write_text('{"accuracy": {"low": 0.123}}')
+    before = checkpoints.hash_folder(of_its_run)
+    result = evaluated(tmp_path / "run", base=base, reward=of_its_run, snapshot=snapshot_folder)
+    assert json.loads((tmp_path / "run" / checkpoints.MODEL / EVALUATION).read_text(encoding="utf-8")) == result
+    assert checkpoints.hash_folder(of_its_run) == before
+
+
+def test_a_reward_model_is_evaluated_on_its_own_base_only(
+    other_base: Path, snapshot_folder: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="was trained on the base"):
+        evaluated(tmp_path, base=other_base, reward=reward_model, snapshot=snapshot_folder)
+
+
+def test_a_policy_is_evaluated_beside_the_base_that_it_started_from(
+    base: Path, snapshot_folder: Path, reward_model: Path, policy: Path, tmp_path: Path
+) -> None:
+    paths = {"base": base, "reward": reward_model, "snapshot": snapshot_folder}
+    without = evaluated(tmp_path / "without", **paths)
+    with_it = evaluated(tmp_path / "with", policy=policy, **paths)
+    more = with_it.keys() - without.keys()
+    measured = {f"{what}_{side}" for what in ("score", "tokens", "ended", "kl") for side in ("before", "after")}
+    assert more == {"compared_prompts", "win_rate", *measured}
+    assert with_it["accuracy"] == without["accuracy"]
+    assert with_it["kl_before"] == 0
+    assert with_it["kl_after"] > 0.1
+    assert len((tmp_path / "with" / "samples.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+
+
+def test_before_is_the_base_or_the_adapter_that_the_policy_was_trained_from(
+    base: Path, reward_model: Path, policy: Path
+) -> None:
+    ids = torch.tensor([[5, 6, 7, 8]])
+    every, told = torch.ones_like(ids), torch.tensor([[False, True, True, True]])
+    quartet = Quartet(base, policy, reward_model, PpoConfig())
+    fine_tuned = quartet("policy", ids, every, told)
+    quartet.refer_to(None)
+    plain = torch.log_softmax(networks.load_causal(base, "float32")(ids).logits[:, :-1], -1)
+    of_base = plain.gather(-1, ids[:, 1:, None]).flatten()
+    assert torch.allclose(quartet("reference", ids, every, told), of_base, atol=1e-5)
+    assert not torch.allclose(fine_tuned, of_base, atol=1e-2)
+    quartet.refer_to(policy)
+    assert torch.equal(quartet("reference", ids, every, told), fine_tuned)
+
+
+def test_an_adapter_that_a_policy_was_trained_from_has_to_be_as_it_was(policy: Path, tmp_path: Path) -> None:
+    Lineage("ppo", {"policy": {"path": str(policy), "sha256": checkpoints.hash_folder(policy)}}, {}).write(tmp_path)
+    assert checkpoints.trained_from(tmp_path) == policy
+    assert checkpoints.trained_from(policy) is None
+    Lineage("ppo", {"policy": {"path": str(policy), "sha256": "other"}}, {}).write(tmp_path)
+    with pytest.raises(CheckpointError, match="put it back"):
+        checkpoints.trained_from(tmp_path)

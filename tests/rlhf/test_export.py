@@ -9,12 +9,12 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from rlhf import checkpoints, networks, sft
+from rlhf import checkpoints, export, networks, sft
 from rlhf.__main__ import app
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import SftConfig
 from rlhf.data import Dialogue
-from rlhf.export import base_of, merge
+from rlhf.export import base_of, merge, talk
 from rlhf.records import Records
 from rlhf.sequences import Encoder
 from rlhf.sft import rows_of
@@ -67,6 +67,33 @@ def test_one_can_chat_with_it_at_the_terminal(adapter: Path) -> None:
     )
     assert result.exit_code == 0, result.output
     assert "医生：" in result.output
+
+
+def chat(*named: str) -> str:
+    """What is said to a headache, the likeliest tokens."""
+    arguments = ["chat", *named, "--temperature", "0", "--max-new-tokens", "20"]
+    result = CliRunner().invoke(app, arguments, "头痛三天了。\n\n")
+    assert result.exit_code == 0, result.output
+    return str(result.stdout)
+
+
+def test_a_merged_model_speaks_for_itself(base: Path, adapter: Path, tmp_path: Path) -> None:
+    merged = merge(adapter, tmp_path / "merged")
+    assert chat(str(merged)) == chat(str(adapter))
+    assert chat(str(base)) == chat("--base", str(base)) != chat(str(merged))
+
+
+def test_an_adapter_is_merged_and_heard_on_its_own_base_only(adapter: Path, other_base: Path, tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="was trained on the base"):
+        merge(adapter, tmp_path / "merged", other_base)
+    with pytest.raises(CheckpointError, match="was trained on the base"):
+        talk(adapter, other_base, 0.0, 20, 0)
+
+
+def test_one_chats_where_computing_is_fastest(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(networks, "best_device", lambda: torch.device("meta"))
+    monkeypatch.setattr(export, "answer", lambda model, *_rest: f"on {model.device.type}")
+    assert "医生：on meta" in chat(str(base))
 
 
 def test_fine_tuning_learns_from_what_the_doctor_says_only(encoder: Encoder) -> None:

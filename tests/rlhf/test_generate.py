@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from annotation.formats.reading import read_file, turns_of
-from rlhf import checkpoints, generate
+from rlhf import checkpoints, generate, networks
+from rlhf.checkpoints import CheckpointError, Lineage
 from rlhf.config import GenerateConfig
 from rlhf.data import DataError
-from rlhf.records import Records
+from rlhf.records import FILE, Records, read_rows
 from rlhf.sampling import up_to_end
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
@@ -30,8 +34,8 @@ def write(file: Path, rows: list[dict[str, Any]]) -> Path:
     return file
 
 
-def run(folder: Path, base: Path, data: Path) -> dict[str, Any]:
-    return generate.run(Stage("generate", folder, {"base": base, "data": data}, Records(folder)), CONFIG)
+def run(folder: Path, base: Path, data: Path, config: GenerateConfig = CONFIG) -> dict[str, Any]:
+    return generate.run(Stage("generate", folder, {"base": base, "data": data}, Records(folder)), config)
 
 
 def test_every_turn_that_waits_gets_k_distinct_responses_in_a_file_that_imports(base: Path, tmp_path: Path) -> None:
@@ -58,6 +62,14 @@ def test_the_same_seed_samples_the_same(base: Path, tmp_path: Path) -> None:
     assert texts[0] == texts[1]
 
 
+def test_a_policy_of_another_base_is_refused(base: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy").mkdir()
+    Lineage("sft", {"base": {"path": "/another", "sha256": "aaaa"}}, {}).write(tmp_path / "policy")
+    paths = {"base": base, "policy": tmp_path / "policy", "data": write(tmp_path / "data.jsonl", ROWS)}
+    with pytest.raises(CheckpointError, match="was trained on the base /another"):
+        generate.run(Stage("generate", tmp_path / "run", paths, Records(tmp_path / "run")), CONFIG)
+
+
 def test_nothing_to_do_is_refused(base: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No turn"):
         run(tmp_path / "run", base, write(tmp_path / "data.jsonl", ROWS[2:]))
@@ -75,20 +87,67 @@ def test_near_duplicates_and_empty_texts_are_sampled_again(text: str, others: li
     assert generate.near_duplicate(text, others, above=0.85) is duplicate
 
 
-def test_near_duplicates_are_resampled_and_those_that_stay_are_counted(
-    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn = iter(["甲甲甲甲", "甲甲甲甲", "乙乙乙乙", "乙乙乙乙", "丙丙丙丙", "丙丙丙丙", "丙丙丙丙"])
+def says(monkeypatch: pytest.MonkeyPatch, encoder: Encoder, texts: Iterable[str]) -> list[dict[str, Any]]:
+    """A model that says these texts, one after the other; returns what it will have been asked for."""
+    drawn, asked = iter(texts), []
 
-    def sample(_model: Any, prompts: list[Any], *_args: Any, **_kwargs: Any) -> list[tuple[int, ...]]:
+    def sample(model: Any, prompts: list[Any], *_args: Any, batch_size: int, **_kwargs: Any) -> list[Any]:
+        asked.append({"model": model, "prompts": prompts, "batch_size": batch_size})
         return [encoder.response(next(drawn)) for _ in prompts]
 
     monkeypatch.setattr(generate, "sample", sample)
-    rule: Any = None
-    texts, kept_alike = generate._distinct(None, encoder, [1], rule, CONFIG)
-    assert texts[:3] == ["甲甲甲甲", "乙乙乙乙", "丙丙丙丙"]
-    assert len(set(texts)) == 4
-    assert kept_alike == 1
+    return asked
+
+
+def test_near_duplicates_are_sampled_again_and_stay_where_nothing_else_comes(
+    encoder: Encoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = CONFIG.model_copy(update={"similar_above": 0.7})
+    asked = says(
+        monkeypatch, encoder, ["甲甲甲甲", "甲甲甲甲", "乙乙乙乙", "乙乙乙乙", "丙丙丙丙", "丙丙丙甲", "丙丙丙甲"]
+    )
+    [answers] = generate.answer_all(None, encoder, [[1]], close)
+    assert [len(each["prompts"]) for each in asked] == [4, 2, 1]
+    assert answers.missing == 1
+    assert answers.texts() == ["甲甲甲甲", "乙乙乙乙", "丙丙丙丙", "丙丙丙甲"]
+
+
+def test_the_turns_of_a_batch_are_answered_together(
+    base: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = says(monkeypatch, encoder, (f"{word * 6}" for word in "甲乙丙丁戊己庚辛壬癸子丑"))
+    run(
+        tmp_path / "run",
+        base,
+        write(tmp_path / "data.jsonl", ROWS),
+        CONFIG.model_copy(update={"generate_batch_size": 8}),
+    )
+    assert [(len(each["prompts"]), each["batch_size"]) for each in asked] == [(8, 8), (4, 8)]
+    written = list(read_rows(tmp_path / "run" / checkpoints.MODEL / generate.FILE))
+    assert [r["text"][0] for r in written[0]["turns"][1]["responses"]] == list("戊己庚辛")
+
+
+@pytest.mark.parametrize("said", ["", "多喝水。"])
+def test_a_turn_without_enough_different_texts_goes_on_waiting(
+    said: str, base: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    says(monkeypatch, encoder, chain("甲乙丙丁", repeat(said)))
+    data = write(tmp_path / "data.jsonl", ROWS)
+    result = run(tmp_path / "run", base, data, CONFIG.model_copy(update={"generate_batch_size": 4}))
+    assert result == {"turns": 1, "responses": 4, "near_duplicates_kept": 0, "left_waiting": 2}
+    written = list(read_rows(tmp_path / "run" / checkpoints.MODEL / generate.FILE))
+    assert [len(turn.get("responses", [])) for row in written for turn in row["turns"]] == [4, 0, 0, 4]
+    [event] = [row for row in read_rows(tmp_path / "run" / FILE) if row.get("event") == "turns left waiting"]
+    assert event["values"] == {"turns": 2, "of": 3}
+
+
+def test_the_model_answers_where_computing_is_fastest(
+    base: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "best_device", lambda: torch.device("meta"))
+    asked = says(monkeypatch, encoder, "甲乙丙丁戊己庚辛壬癸子丑")
+    run(tmp_path / "run", base, write(tmp_path / "data.jsonl", ROWS))
+    assert {each["model"].device.type for each in asked} == {"meta"}
 
 
 def test_a_response_ends_with_its_first_end_token() -> None:

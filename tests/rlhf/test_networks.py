@@ -7,9 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from peft import TaskType
 
 from rlhf import networks
 from rlhf.checkpoints import CheckpointError
+from rlhf.config import SftConfig
 from rlhf.sequences import Encoder
 
 
@@ -48,3 +51,47 @@ def test_a_new_head_has_standard_deviation_one_over_the_root_of_its_width(base: 
     weights = [networks.load_scorer(base, "float32", encoder.pad_id).score.weight for _ in range(40)]
     spread = sum(w.var().item() for w in weights) / len(weights)
     assert spread == pytest.approx(1 / 17, rel=0.2)
+
+
+def test_a_head_computes_in_float32_inside_autocast(base: Path, encoder: Encoder) -> None:
+    model = networks.load_scorer(base, "float32", encoder.pad_id)
+    ids = torch.arange(5, 13)[:, None].repeat(1, 3)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        scores = model(ids, torch.ones_like(ids), score_positions=torch.full((8,), 2)).logits
+    assert scores.dtype == torch.float32
+    assert not torch.equal(scores, scores.bfloat16().float())
+
+
+@pytest.fixture
+def adapter(base: Path, tmp_path: Path) -> Path:
+    """An adapter without a lineage, as another tool leaves it."""
+    config = networks.lora(SftConfig(lora_rank=2), TaskType.CAUSAL_LM)
+    networks.with_adapter(networks.load_causal(base, "float32"), config).save_pretrained(str(tmp_path / "adapter"))
+    return tmp_path / "adapter"
+
+
+@pytest.mark.parametrize("change", ["one less", "one more", "another shape"])
+def test_an_adapter_whose_weights_do_not_fit_is_refused(base: Path, adapter: Path, change: str) -> None:
+    networks.load_policy(base, adapter, "float32")
+    file = adapter / networks.ADAPTER_WEIGHTS
+    weights = networks.load_tensors(file)
+    name = next(iter(weights))
+    if change == "one less":
+        del weights[name]
+    else:
+        weights[name if change == "another shape" else f"{name}.more"] = torch.zeros(3, 3)
+    networks.save_tensors(weights, file)
+    with pytest.raises(CheckpointError, match="does not fit this base"):
+        networks.load_policy(base, adapter, "float32")
+
+
+def test_an_adapter_for_modules_that_the_base_has_not_is_refused(base: Path, adapter: Path) -> None:
+    file = adapter / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"target_modules": ["query_key_value"]}))
+    with pytest.raises(CheckpointError, match="does not fit this base"):
+        networks.load_policy(base, adapter, "float32")
+
+
+def test_a_policy_is_no_reward_model(base: Path, adapter: Path, encoder: Encoder) -> None:
+    with pytest.raises(CheckpointError, match="no score head"):
+        networks.load_reward_model(base, adapter, "float32", encoder.pad_id)

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rlhf import checkpoints, networks, ppo, reward, sft
+from rlhf.checkpoints import CheckpointError
 from rlhf.config import PpoConfig, RewardConfig, SftConfig
 from rlhf.data import DataError, Prompt, Snapshot
 from rlhf.quartet import Quartet
@@ -122,30 +123,42 @@ def test_the_critic_starts_as_the_reward_model_on_the_scale_of_the_normalised_sc
         assert values[number].item() == pytest.approx(quartet.scores(*inputs(so_far)).item(), abs=1e-4)
 
 
-@pytest.mark.parametrize("checkpointing", [False, True])
+CHECKPOINTING = CONFIG.model_copy(update={"gradient_checkpointing": True})
+
+
+@pytest.mark.parametrize("config", [CONFIG, CHECKPOINTING], ids=["kept", "recomputed"])
 def test_the_gradients_of_policy_and_critic_are_those_of_separate_runs(
-    base: Path, policy: Path, reward_model: Path, answered: Answered, checkpointing: bool
+    base: Path, policy: Path, reward_model: Path, answered: Answered, config: PpoConfig
 ) -> None:
     def loss(quartet: Quartet, adapter: Any) -> Tensor:
         return (quartet(adapter, *inputs(answered)) ** 2).sum()
 
-    def gradients(*adapters: Any) -> dict[str, Tensor]:
-        quartet = Quartet(base, policy, reward_model, CONFIG)
-        if checkpointing:
-            quartet.causal.gradient_checkpointing_enable({"use_reentrant": False})
-            quartet.causal.enable_input_require_grads()
+    def gradients(config: PpoConfig, *adapters: Any) -> dict[str, Tensor]:
+        quartet = Quartet(base, policy, reward_model, config)
         quartet.train()
+        assert quartet.causal.is_gradient_checkpointing == config.gradient_checkpointing
         for adapter in adapters:
             loss(quartet, adapter).backward()
         return {name: p.grad for name, p in quartet.named_parameters() if p.grad is not None}
 
-    together, apart = gradients("policy", "critic"), {**gradients("policy"), **gradients("critic")}
+    together, apart = (
+        gradients(config, "policy", "critic"),
+        {**gradients(CONFIG, "policy"), **gradients(CONFIG, "critic")},
+    )
     assert together.keys() == apart.keys()
     assert any(".policy." in name for name in together)
     assert any(".critic." in name for name in together)
     assert not any(".reference." in name or ".reward." in name for name in together)
     for name, gradient in apart.items():
         assert torch.allclose(together[name], gradient, rtol=1e-5, atol=1e-8), name
+
+
+def test_value_and_score_are_float32_inside_autocast(quartet: Quartet, answered: Answered) -> None:
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        said = {"value": quartet("critic", *inputs(answered)), "score": quartet.scores(*inputs(answered))}
+    for name, numbers in said.items():
+        assert numbers.dtype == torch.float32, name
+        assert not torch.equal(numbers, numbers.bfloat16().float()), name
 
 
 def test_only_policy_and_critic_are_trained_whichever_adapter_spoke_last(quartet: Quartet, answered: Answered) -> None:
@@ -212,6 +225,36 @@ def test_a_run_takes_its_steps_and_compares_before_and_after(finished: tuple[Pat
     samples = [json.loads(line) for line in (folder / "samples.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [s["dialogue"] for s in samples] in (["d10", "d11"], ["d11", "d10"])
     assert {"text", "score", "tokens", "ended", "kl"} == samples[0]["after"].keys()
+
+
+def test_recomputing_activations_leaves_the_run_as_it_is(
+    finished: tuple[Path, dict[str, Any]],
+    base: Path,
+    policy: Path,
+    reward_model: Path,
+    snapshot_folder: Path,
+    tmp_path: Path,
+) -> None:
+    run(tmp_path, base, policy, reward_model, snapshot_folder, CHECKPOINTING)
+    for file in (networks.ADAPTER_WEIGHTS, f"critic/{networks.ADAPTER_WEIGHTS}"):
+        kept = load_file(finished[0] / checkpoints.MODEL / file)
+        recomputed = load_file(tmp_path / checkpoints.MODEL / file)
+        assert all(torch.allclose(recomputed[name], weight, atol=1e-5) for name, weight in kept.items()), file
+
+
+def test_adapters_of_another_base_are_refused(
+    other_base: Path, policy: Path, reward_model: Path, snapshot_folder: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="was trained on the base"):
+        run(tmp_path, other_base, policy, reward_model, snapshot_folder)
+
+
+def test_a_policy_may_start_where_another_ppo_run_ended(
+    finished: tuple[Path, dict[str, Any]], base: Path, reward_model: Path, tmp_path: Path
+) -> None:
+    ended = finished[0] / checkpoints.MODEL
+    paths = {"base": base, "policy": ended, "reward": reward_model}
+    Stage("ppo", tmp_path, paths, Records(tmp_path)).require_same_base()
 
 
 def test_prompts_are_apart_from_what_validates_and_reports(snapshot_folder: Path) -> None:

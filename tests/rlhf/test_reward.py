@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 from peft import TaskType
 from safetensors.torch import load_file
 
@@ -73,14 +74,10 @@ def test_scores_come_in_the_order_of_the_sequences(base: Path, encoder: Encoder)
     assert score_sequences(model, sequences, 0, 2, torch.device("cpu")) == pytest.approx(one_by_one, abs=1e-6)
 
 
-def trained_step(base: Path, encoder: Encoder, tmp_path: Path, micro_batch_size: int) -> tuple[float, dict[str, Any]]:
-    """Loss and weights after one optimiser step on the same three turns."""
-    from datasets import Dataset
-
-    config = FAST.model_copy(update={"batch_size": 4, "micro_batch_size": micro_batch_size, "epochs": 1.0})
-    folder = tmp_path / f"micro-{micro_batch_size}"
+def trainer_of(model: Any, base: Path, encoder: Encoder, folder: Path, config: RewardConfig) -> Any:
+    """A trainer on the three turns."""
     trainer = reward.KWiseRewardTrainer(
-        model=scorer(base, encoder),
+        model=model,
         args=reward._arguments(config, folder),
         processing_class=networks.load_tokenizer(base),
         train_dataset=Dataset.from_list(ROWS),
@@ -88,6 +85,13 @@ def trained_step(base: Path, encoder: Encoder, tmp_path: Path, micro_batch_size:
         data_collator=lambda rows: collate(rows, encoder.pad_id, strict_only=False),
     )
     trainer.begin(folder, Records(folder), Lineage("reward", {}, {}), config, "test")
+    return trainer
+
+
+def trained_step(base: Path, encoder: Encoder, tmp_path: Path, micro_batch_size: int) -> tuple[float, dict[str, Any]]:
+    """Loss and weights after one optimiser step on the same three turns."""
+    config = FAST.model_copy(update={"batch_size": 4, "micro_batch_size": micro_batch_size, "epochs": 1.0})
+    trainer = trainer_of(scorer(base, encoder), base, encoder, tmp_path / f"micro-{micro_batch_size}", config)
     trainer.train_or_resume()
     loss = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
     return loss, {n: p.detach().clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -110,6 +114,18 @@ def test_the_loss_of_a_step_does_not_depend_on_how_it_is_cut_into_micro_batches(
         assert loss == pytest.approx(by_hand, abs=1e-5)
         for name, weight in weights.items():
             assert torch.allclose(weight, results[0][1][name], atol=1e-6), name
+
+
+def test_validation_sums_over_all_turns_and_divides_once(base: Path, encoder: Encoder, tmp_path: Path) -> None:
+    """One turn to a batch, so that means of means would differ: 6 strict pairs in 2 turns, and one turn without."""
+    model = scorer(base, encoder)
+    scores = scores_of(model.eval(), collate(ROWS, encoder.pad_id, strict_only=False))
+    margins = torch.stack([scores[b] - scores[w] for b, w in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (7, 6))])
+    losses = -torch.nn.functional.logsigmoid(margins)
+    trainer = trainer_of(model, base, encoder, tmp_path, FAST.model_copy(update={"micro_batch_size": 1}))
+    measured = trainer.evaluate()
+    assert measured["eval_loss"] == pytest.approx(((losses[:5].sum() / 6 + losses[5]) / 2).item(), abs=1e-5)
+    assert measured["eval_accuracy"] == pytest.approx((margins > 0).sum().item() / 6)
 
 
 def test_only_the_adapter_and_the_head_are_trained_in_float32(base: Path, encoder: Encoder) -> None:
