@@ -123,4 +123,10 @@ WORDS = {
     "user deactivated": N_("user deactivated"),
     "user invited": N_("user invited"),
     "user paused": N_("user paused"),
+    "gate overridden": N_("gate overridden"),
+    "gradient spike": N_("gradient spike"),
+    "step skipped": N_("step skipped"),
+    "resumed": N_("resumed"),
+    "sequences cut": N_("sequences cut"),
+    "turns left waiting": N_("turns left waiting"),
 }
