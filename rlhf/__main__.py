@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -59,9 +61,10 @@ def export(
     base: Annotated[Path | None, typer.Option(help="Base model; by default the one that the lineage names")] = None,
 ) -> None:
     """Merges an adapter into its base, in float32, and saves an ordinary model."""
-    from rlhf.export import merge
+    with _refusals_said():
+        from rlhf.export import merge
 
-    typer.echo(str(merge(adapter, out, base)))
+        typer.echo(str(merge(adapter, out, base)))
 
 
 @app.command()
@@ -73,9 +76,10 @@ def chat(
     seed: Annotated[int, typer.Option(help="Of the sampling")] = 0,
 ) -> None:
     """Talks to a model at the terminal. An empty line ends the dialogue; the model is no doctor."""
-    from rlhf.export import talk
+    with _refusals_said():
+        from rlhf.export import talk
 
-    talk(adapter, base, temperature, max_new_tokens, seed)
+        talk(adapter, base, temperature, max_new_tokens, seed)
 
 
 def _change(text: str) -> tuple[str, Any]:
@@ -86,6 +90,20 @@ def _change(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
+
+
+@contextmanager
+def _refusals_said() -> Iterator[None]:
+    """Says what the user can mend in one sentence, without a traceback, and nothing of how a file is loaded."""
+    from rlhf.recipes import quiet
+    from rlhf.refusals import REFUSALS
+
+    quiet()
+    try:
+        yield
+    except REFUSALS as refusal:
+        typer.echo(f"zhongjing: {refusal}", err=True)
+        raise typer.Exit(2) from refusal
 
 
 def _finish(stage: str, folder: Path, paths: dict[str, Path], settings: Settings) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -59,3 +60,4 @@ def quiet() -> None:
     """The log is read by people: it holds what happens in a run, not how far a file is loaded."""
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
+    warnings.filterwarnings("ignore", message=".*will be removed in v6", category=FutureWarning)

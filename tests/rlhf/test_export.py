@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -117,3 +119,17 @@ def test_a_stage_runs_from_the_command_line_and_says_what_is_wrong(base: Path, t
     wrong = CliRunner().invoke(app, ["train", "sft", "--out", str(tmp_path / "b"), "--set", "epochs=0"])
     assert wrong.exit_code == 2
     assert "epochs" in wrong.output
+
+
+@pytest.mark.parametrize("command", [["chat"], ["export", "--out", "merged"]])
+def test_a_folder_that_holds_no_model_is_said_in_one_sentence(tmp_path: Path, command: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "rlhf", command[0], str(tmp_path), *command[1:]],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 2
+    assert "zhongjing: " in done.stderr
+    assert "Traceback" not in done.stderr
