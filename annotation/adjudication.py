@@ -155,9 +155,12 @@ def outcome(case: Case, decisions: Decisions) -> bool | None:
 
 
 def sorts(case: Case, none_acceptable: bool) -> bool:
-    """Whether the K responses are put in order: always, but for unacceptable ones that not both have ordered."""
-    both_ordered = all(r is not None and r.has_order for r in (case.first, case.second))
-    return not none_acceptable or both_ordered
+    """Whether the K responses are put in order: always, but for unacceptable ones that nobody has ordered.
+
+    Where only one of the two gave an order nothing is locked, so the adjudicator sorts all of it.
+    """
+    ordered = any(r is not None and r.has_order for r in (case.first, case.second))
+    return not none_acceptable or ordered
 
 
 def next_step(case: Case, decisions: Decisions) -> Question:

@@ -38,19 +38,24 @@ def two_orders(sides: Sequence[Ranking], letters: Mapping[int, str], case: Case)
     """The picture of two rankings; None where one of them has no order."""
     if not all(side.has_order for side in sides):
         return None
-    (left, left_ties), (right, right_ties) = (_heights(side, letters) for side in sides)
+    first, second = sides
+    (left, left_ties), (right, right_ties) = _heights(first, second, letters), _heights(second, first, letters)
     contested = {response for pair in case.contested for response in pair}
     lines = [Line(letters[r], left[r], right[r], r not in contested) for r in sorted(left, key=lambda r: letters[r])]
     return TwoOrders(lines, TOP + ROW * case.k, left_ties, right_ties)
 
 
-def _heights(side: Ranking, letters: Mapping[int, str]) -> tuple[dict[int, int], list[tuple[int, int]]]:
-    """The height of each response, and for each tie where its box begins and how high it is."""
+def _heights(side: Ranking, other: Ranking, letters: Mapping[int, str]) -> tuple[dict[int, int], list[tuple[int, int]]]:
+    """The height of each response, and for each tie where its box begins and how high it is.
+
+    Those tied stand as the other side has them, so that only opposite opinions cross.
+    """
+    theirs = other.ranks()
     heights: dict[int, int] = {}
     ties = []
     for group in side.groups:
         first = TOP + ROW * len(heights)
-        for response in sorted(group, key=lambda r: letters[r]):
+        for response in sorted(group, key=lambda r: (theirs[r], letters[r])):
             heights[response] = TOP + ROW * len(heights)
         if len(group) > 1:
             ties.append((first - ROW // 2 + 5, ROW * len(group) - 10))

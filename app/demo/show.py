@@ -17,6 +17,8 @@ from app.demo.path import DemoFailedError, Walk
 from app.demo.people import VISITORS
 from app.settings import Settings
 
+WALKED_BEFORE_S = 15
+
 console = Console(highlight=False)
 
 
@@ -105,8 +107,9 @@ def _say_where(settings: Settings) -> None:
 
 def _say_result(settings: Settings, run: Run, seconds: float) -> None:
     result = run.result or {}
+    when = f"after {seconds / 60:.1f} minutes" if seconds >= WALKED_BEFORE_S else "was reached before"
     console.print(
-        f"\nThe end of the path after {seconds / 60:.1f} minutes: mean score of held-out answers "
+        f"\nThe end of the path {when}: mean score of held-out answers "
         f"{result['score_before']:.2f} → {result['score_after']:.2f} at a divergence of {result['kl_after']:.1f} nats; "
         f"before and after: http://{settings.host}:{settings.port}/admin/runs/{run.id}/comparison",
         soft_wrap=True,

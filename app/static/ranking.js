@@ -150,7 +150,10 @@
     if (state.name(index, number)) {
       asked = null;
       changed(say("named", { ability: ability(number), place: index + 1 }));
+      return;
     }
+    speak(words.nothing);
+    document.getElementById("mode").textContent = words.nothing;
   }
 
   function leaveMarking() {

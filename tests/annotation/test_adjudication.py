@@ -163,9 +163,11 @@ def test_the_outcome_is_the_first_question_where_it_differs() -> None:
     assert next_step(case, Decisions(none_acceptable=False)) == Question(Asks.PAIR, (A, B))
 
 
-def test_none_acceptable_asks_for_a_rewrite_and_sorts_only_what_both_have_ordered() -> None:
+def test_none_acceptable_asks_for_a_rewrite_and_sorts_what_somebody_has_ordered() -> None:
     unordered = Ranking((), none_acceptable=True)
     assert next_step(Case(2, unordered, unordered), Decisions()) == Question(Asks.REWRITE)
+    one = Case(2, Ranking(parse_order("A > B"), none_acceptable=True), unordered)
+    assert next_step(one, Decisions()) == Question(Asks.PAIR, (A, B))
     both = [Ranking(parse_order(order), none_acceptable=True) for order in ("A > B", "B > A")]
     assert next_step(Case(2, *both), Decisions()) == Question(Asks.PAIR, (A, B))
     done = Decisions(answers=(Answer((A, B), Relation.TIE),), rewrite="很抱歉，我不知道。")
