@@ -179,6 +179,7 @@ def test_where_nobody_named_what_decides_it_is_asked(browse: Browse, contest: An
     client.post(f"{path}/pair", data={**asked, "relation": ">" if a_first else "<", "version": version(page)})
     page = client.get(path).text
     assert "What decides that" in page
+    assert page.count('<article class="card response">') == 4  # the two in question stay in sight
     relation = re.findall(r'name="relation" value="([^"]+)"', page)[0].replace("&gt;", ">").replace("&lt;", "<")
     client.post(f"{path}/pair", data={**asked_pair(page), "relation": relation, "ability": 5, "version": version(page)})
     assert "Nothing is open any more" in client.get(path).text
