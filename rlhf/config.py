@@ -58,7 +58,7 @@ class Optimising(Settings):
     max_grad_norm: float = Field(1.0, gt=0, description="Gradients are clipped to this norm")
     spike_factor: float = Field(8.0, gt=1, description="A gradient so many times the running norm is a spike")
     spike_rate_factor: float = Field(0.5, gt=0, le=1, description="What a spike multiplies the learning rate by")
-    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, a third slower")
+    gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, but slower")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints")
     log_every: int = Field(1, ge=1, description="Steps between metrics")
 
