@@ -33,6 +33,7 @@ class RunKind(enum.StrEnum):
     REWARD = "reward"
     PPO = "ppo"
     EVALUATE = "evaluate"
+    SCORE = "score"
 
 
 class RunState(enum.StrEnum):

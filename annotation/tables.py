@@ -60,6 +60,22 @@ class PriorityRule(enum.StrEnum):
     WARN = "warn"
 
 
+class ReviewPolicy(enum.StrEnum):
+    """Which differences between two rankings a third expert settles; the others make no preference."""
+
+    ANY_DIFFERENCE = "any difference"
+    BEYOND_DISTANCE = "beyond a distance"
+    SAFETY_DECIDES = "safety decides"
+
+
+class TurnOrder(enum.StrEnum):
+    """Which of the turns that an annotator may be given comes first, among those of the same priority."""
+
+    IMPORT = "as imported"
+    DIALOGUE = "by dialogue"
+    INFORMATIVE = "most informative"
+
+
 class TurnState(enum.StrEnum):
     """Where a turn stands on its way to being settled."""
 
@@ -73,7 +89,7 @@ class TurnState(enum.StrEnum):
 
 
 class SettledBy(enum.StrEnum):
-    """How a turn was settled."""
+    """How a turn was settled; each of its pairs says more: one of an agreed turn may be unreviewed, or audited."""
 
     AGREED = "agreed"
     ADJUDICATED = "adjudicated"
@@ -96,6 +112,13 @@ class AssignmentState(enum.StrEnum):
     SUBMITTED = "submitted"
     CANNOT_JUDGE = "cannot judge"
     EXPIRED = "expired"
+
+
+class ReviewKind(enum.StrEnum):
+    """Why a third expert looks at a turn: two rankings differ, or an agreed one was drawn for a blind audit."""
+
+    CONTESTED = "contested"
+    AUDIT = "audit"
 
 
 class ReviewState(enum.StrEnum):
@@ -145,10 +168,21 @@ class LoginSession(Base):
 
 
 class Campaign(Base):
-    """A body of dialogues that a group of annotators ranks under one set of rules."""
+    """A body of dialogues that a group of annotators ranks under one set of rules.
+
+    ``review_distance`` is the number of contested pairs that stay unreviewed under the policy of a distance. The
+    shares are between 0 and 1: of agreed turns that are audited, of turns that come again to the same person, of gold
+    turns among those handed out, and of turns drawn at random where the most informative come first.
+    """
 
     __tablename__ = "campaigns"
-    __table_args__ = (CheckConstraint("k BETWEEN 2 AND 5", name="k_is_2_to_5"),)
+    __table_args__ = (
+        CheckConstraint("k BETWEEN 2 AND 5", name="k_is_2_to_5"),
+        CheckConstraint("audit_share BETWEEN 0 AND 1", name="audit_share_is_a_share"),
+        CheckConstraint("repeat_share BETWEEN 0 AND 1", name="repeat_share_is_a_share"),
+        CheckConstraint("gold_share BETWEEN 0 AND 1", name="gold_share_is_a_share"),
+        CheckConstraint("random_share BETWEEN 0 AND 1", name="random_share_is_a_share"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(128), unique=True)
@@ -157,6 +191,14 @@ class Campaign(Base):
     priority_rule: Mapped[PriorityRule] = mapped_column(choice(PriorityRule), default=PriorityRule.ENFORCE)
     rewrite_template: Mapped[str] = mapped_column(Text, default="")
     lease_minutes: Mapped[int] = mapped_column(default=60)
+    review_policy: Mapped[ReviewPolicy] = mapped_column(choice(ReviewPolicy), default=ReviewPolicy.ANY_DIFFERENCE)
+    review_distance: Mapped[int] = mapped_column(default=1)
+    audit_share: Mapped[float] = mapped_column(default=0.0)
+    turn_order: Mapped[TurnOrder] = mapped_column(choice(TurnOrder), default=TurnOrder.IMPORT)
+    random_share: Mapped[float] = mapped_column(default=0.2)
+    repeat_share: Mapped[float] = mapped_column(default=0.0)
+    repeat_after_days: Mapped[int] = mapped_column(default=14)
+    gold_share: Mapped[float] = mapped_column(default=0.0)
     open: Mapped[bool] = mapped_column(default=True)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
@@ -182,6 +224,8 @@ class Membership(Base):
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaigns.id"), primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     joined_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
+    most_a_day: Mapped[int | None]
+    most_in_all: Mapped[int | None]
 
     user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
@@ -217,7 +261,9 @@ class Turn(Base):
 
     ``history`` is a list of [patient, doctor] pairs. ``places_taken`` and ``holder_id`` (who holds the only one) repeat
     what the assignments say, so that the next turn is found through an index; whoever changes a place changes them in
-    the same transaction. ``contested_ability`` is the most important one that decides a contested pair.
+    the same transaction; ``places_named`` counts the free places that are kept for people named by the admin.
+    ``contested_ability`` is the most important one that decides a contested pair. ``score_spread`` and ``best_score``
+    are the standard deviation and the maximum of a reward model's scores of the K, from the run ``scored_by_run``.
     """
 
     __tablename__ = "turns"
@@ -246,8 +292,14 @@ class Turn(Base):
     priority: Mapped[int] = mapped_column(default=0)
     places_taken: Mapped[int] = mapped_column(default=0)
     holder_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    places_named: Mapped[int] = mapped_column(default=0)
     times_unjudgeable: Mapped[int] = mapped_column(default=0)
     contested_ability: Mapped[int | None]
+    audit_drawn: Mapped[bool] = mapped_column(default=False)
+    gold: Mapped[bool] = mapped_column(default=False)
+    score_spread: Mapped[float | None]
+    best_score: Mapped[float | None]
+    scored_by_run: Mapped[int | None]
 
     dialogue: Mapped[Dialogue] = relationship(lazy="joined", innerjoin=True)
     campaign: Mapped[Campaign] = relationship(lazy="joined", innerjoin=True)
@@ -271,7 +323,8 @@ class Response(Base):
 class Assignment(Base):
     """An annotator's place on a turn. ``place`` is 1 or 2 while they hold one, so a third cannot exist.
 
-    ``response_order`` lists the responses as this annotator sees them, drawn once.
+    ``response_order`` lists the responses as this annotator sees them, drawn once. ``selection_probability`` is how
+    likely this turn was to be handed out then, None where no chance was involved.
     """
 
     __tablename__ = "assignments"
@@ -301,6 +354,7 @@ class Assignment(Base):
     reason: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    selection_probability: Mapped[float | None]
 
     turn: Mapped[Turn] = relationship(lazy="joined", innerjoin=True)
     user: Mapped[User] = relationship()
@@ -383,6 +437,7 @@ class Adjudication(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
     adjudicator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
+    kind: Mapped[ReviewKind] = mapped_column(choice(ReviewKind), default=ReviewKind.CONTESTED)
     first_assignment_id: Mapped[int | None]
     first_annotator_id: Mapped[int | None]
     second_assignment_id: Mapped[int | None]

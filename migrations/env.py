@@ -4,10 +4,10 @@ from typing import Any, Literal
 
 from alembic import context
 
-from annotation import login_tables, run_tables, tables
+from annotation import login_tables, measure_tables, outside_tables, run_tables, tables
 from annotation.db import Base, Database, UtcDateTime
 
-assert tables and run_tables and login_tables  # imported for their tables
+assert tables and run_tables and login_tables and measure_tables and outside_tables  # imported for their tables
 
 config = context.config
 target_metadata = Base.metadata
@@ -22,6 +22,8 @@ def run_online() -> None:
     """Runs the migrations on a live connection, each in a transaction of its own."""
     database = Database(config.attributes.get("url") or config.get_main_option("sqlalchemy.url"))
     with database.engine.connect() as connection:
+        if database.is_sqlite:  # or making a table anew would drop what refers to it
+            connection.connection.cursor().execute("PRAGMA foreign_keys = OFF")
         context.configure(
             connection=connection,
             target_metadata=target_metadata,
@@ -32,6 +34,9 @@ def run_online() -> None:
         )
         with context.begin_transaction():
             context.run_migrations()
+        if database.is_sqlite:
+            broken = connection.exec_driver_sql("PRAGMA foreign_key_check").all()
+            assert not broken, f"the migration left rows that refer to nothing: {broken[:5]}"
     database.dispose()
 
 
