@@ -30,15 +30,16 @@ class Provenance(enum.StrEnum):
     ADJUDICATED = "adjudicated"
     IMPLIED = "implied"
     REWRITTEN = "rewritten"
+    AUDITED = "audited"
     UNREVIEWED = "unreviewed"
 
 
 @dataclass(frozen=True)
 class SettledPair:
-    """What is settled about two responses; ``ability`` is None in a tie."""
+    """What is settled about two responses; ``ability`` is None in a tie, ``relation`` where it stays unreviewed."""
 
     pair: Pair
-    relation: Relation
+    relation: Relation | None
     ability: Ability | None
     provenance: Provenance
 
@@ -51,6 +52,9 @@ class Answer:
     relation: Relation
     ability: Ability | None = None
 
+
+UNDECIDED = (Relation.TIE, None)
+"""No ability decides in a tie, nor where nothing is settled."""
 
 Relations = tuple[Relation, ...]
 """The relation of every pair, in the order of ``pairs_of``."""
@@ -91,7 +95,8 @@ class CannotFollowError(ValueError):
 class Case:
     """A contested turn before the adjudicator; the order of the two rankings tells nothing about whose they are.
 
-    ``unlocked`` drops what both agree on, so that the adjudicator sorts all of it.
+    ``unlocked`` drops what both agree on, so that the adjudicator sorts all of it. ``asked_about`` holds the contested
+    pairs that the review policy has settled, None for all of them; the others stay unreviewed unless they follow.
     """
 
     k: int
@@ -99,6 +104,7 @@ class Case:
     second: Ranking | None = None
     ties: bool = True
     unlocked: bool = False
+    asked_about: frozenset[Pair] | None = None
 
     @property
     def outcome_open(self) -> bool:
@@ -115,8 +121,16 @@ class Case:
 
     @property
     def contested(self) -> list[Pair]:
-        """The pairs that the adjudicator decides."""
-        return [pair for pair in pairs_of(self.k) if pair not in self.agreed]
+        """The pairs on which the two differ, or all where nothing is locked."""
+        agreed = self.agreed
+        return [pair for pair in pairs_of(self.k) if pair not in agreed]
+
+    @property
+    def to_settle(self) -> list[Pair]:
+        """The contested pairs that the adjudicator settles; whoever unlocks the agreed part settles all of it."""
+        if self.unlocked or self.asked_about is None:
+            return self.contested
+        return [pair for pair in self.contested if pair in self.asked_about]
 
     def ability_for(self, pair: Pair, relation: Relation) -> Ability | None:
         """The deciding ability of those annotators who gave the pair this relation; the more important of two."""
@@ -142,9 +156,13 @@ def candidates(case: Case, answers: Iterable[Answer]) -> tuple[Relations, ...]:
 
 def next_question(case: Case, answers: Sequence[Answer]) -> Pair | None:
     """The pair to ask about next: the one that leaves the fewest expected questions; None where all is settled."""
-    remaining = candidates(case, answers)
-    position = _cheapest(remaining)[0]
+    position = _cheapest(candidates(case, answers), _positions(case))[0]
     return None if position is None else pairs_of(case.k)[position]
+
+
+def expected_questions(case: Case) -> float:
+    """How many pairs an adjudicator is likely to be asked about, as ``next_question`` chooses them."""
+    return _expected(candidates(case, ()), _positions(case))
 
 
 def outcome(case: Case, decisions: Decisions) -> bool | None:
@@ -181,7 +199,7 @@ def next_step(case: Case, decisions: Decisions) -> Question:
 
 
 def order_of(relations: Mapping[Pair, Relation], k: int) -> tuple[tuple[int, ...], ...]:
-    """The groups, best first, of the weak order with these relations."""
+    """The groups, best first, of the weak order with these relations, which are those of every pair."""
     beaten_by = [0] * k
     for (first, second), relation in relations.items():
         if relation is not Relation.TIE:
@@ -192,32 +210,26 @@ def order_of(relations: Mapping[Pair, Relation], k: int) -> tuple[tuple[int, ...
 
 def settle(case: Case, answers: Sequence[Answer]) -> list[SettledPair]:
     """Every pair with its relation, deciding ability and provenance, once no question is left."""
-    remaining = candidates(case, answers)
-    if len(remaining) > 1:
+    possible = zip(*candidates(case, answers), strict=True)
+    told = {pair: set(relations) for pair, relations in zip(pairs_of(case.k), possible, strict=True)}
+    if any(len(told[pair]) > 1 for pair in case.to_settle):
         raise CannotFollowError("There are still questions open: answer them first.")
     asked = {answer.pair: answer for answer in answers}
-    return [
-        _settled_pair(case, pair, relation, asked)
-        for pair, relation in zip(pairs_of(case.k), remaining[0], strict=True)
-    ]
+    return [_settled_pair(case, pair, min(rs) if len(rs) == 1 else None, asked) for pair, rs in told.items()]
 
 
 def missing_ability(case: Case, settled: Iterable[SettledPair]) -> Pair | None:
     """The first strict pair for which nobody named what decides, so that the adjudicator is asked."""
     open_pairs = set(case.contested)
     return next(
-        (s.pair for s in settled if s.pair in open_pairs and s.relation is not Relation.TIE and s.ability is None),
+        (s.pair for s in settled if s.pair in open_pairs and s.relation not in UNDECIDED and s.ability is None),
         None,
     )
 
 
 def settle_agreed(first: Ranking, second: Ranking) -> list[SettledPair]:
-    """Every pair of a turn on which the two annotators agree."""
-    case = Case(first.k, first, second)
-    return [
-        SettledPair(pair, relation, case.ability_for(pair, relation), Provenance.AGREED)
-        for pair, relation in case.agreed.items()
-    ]
+    """Every pair of a turn that no third expert saw: what both agree on stands, the rest is unreviewed."""
+    return settle(Case(first.k, first, second, asked_about=frozenset()), ())
 
 
 def hides_suggestion(review: int, pair: Pair) -> bool:
@@ -243,7 +255,9 @@ def suggestion(case: Case, pair: Pair) -> Relation | None:
     return ours if our_ability < their_ability else theirs
 
 
-def _settled_pair(case: Case, pair: Pair, relation: Relation, asked: Mapping[Pair, Answer]) -> SettledPair:
+def _settled_pair(case: Case, pair: Pair, relation: Relation | None, asked: Mapping[Pair, Answer]) -> SettledPair:
+    if relation is None:
+        return SettledPair(pair, None, None, Provenance.UNREVIEWED)
     if pair in case.agreed:
         return SettledPair(pair, relation, case.ability_for(pair, relation), Provenance.AGREED)
     answer = asked.get(pair)
@@ -269,25 +283,43 @@ def _split(remaining: tuple[Relations, ...], position: int) -> list[tuple[Relati
     return [tuple(part) for part in parts.values()]
 
 
+def _positions(case: Case) -> tuple[int, ...]:
+    """Where the pairs that are to be settled stand among the relations."""
+    to_settle = set(case.to_settle)
+    return tuple(i for i, pair in enumerate(pairs_of(case.k)) if pair in to_settle)
+
+
 @lru_cache(maxsize=200_000)
-def _cheapest(remaining: tuple[Relations, ...]) -> tuple[int | None, float]:
-    """Which pair to ask first and how many questions are then expected, the candidates weighted by ``_weight``."""
-    if len(remaining) == 1:
-        return None, 0.0
+def _cheapest(remaining: tuple[Relations, ...], positions: tuple[int, ...]) -> tuple[int | None, float]:
+    """Which pair to ask first and how many questions are then expected, the candidates weighted by ``_weight``.
+
+    Only the pairs at ``positions`` are asked about; where the candidates agree on all of them nothing is left to ask.
+    """
     total = sum(map(_weight, remaining))
     best: tuple[int | None, float] = (None, float("inf"))
-    for position in range(len(remaining[0])):
+    for position in positions:
         parts = _split(remaining, position)
         if len(parts) == 1:
             continue
-        cost = 1 + sum(sum(map(_weight, part)) / total * _cost(part, len(remaining)) for part in parts)
+        cost = 1 + sum(sum(map(_weight, part)) / total * _cost(part, positions, len(remaining)) for part in parts)
         if cost < best[1] - 1e-12:
             best = (position, cost)
-    return best
+    return best if best[0] is not None else (None, 0.0)
 
 
-def _cost(part: tuple[Relations, ...], out_of: int) -> float:
+def _cost(part: tuple[Relations, ...], positions: tuple[int, ...], out_of: int) -> float:
     """Expected questions for a part: exact for small cases, else the part's entropy-like size."""
     if out_of <= EXACT_UP_TO:
-        return _cheapest(part)[1]
+        return _cheapest(part, positions)[1]
     return float(len(part)) / out_of
+
+
+@lru_cache(maxsize=50_000)
+def _expected(remaining: tuple[Relations, ...], positions: tuple[int, ...]) -> float:
+    """Expected questions where each is the one that ``_cheapest`` names."""
+    position, cost = _cheapest(remaining, positions)
+    if position is None or len(remaining) <= EXACT_UP_TO:
+        return cost
+    total = sum(map(_weight, remaining))
+    parts = _split(remaining, position)
+    return 1 + sum(sum(map(_weight, part)) / total * _expected(part, positions) for part in parts)

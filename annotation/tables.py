@@ -26,6 +26,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from sqlalchemy.sql.type_api import TypeEngine
 
 from annotation.db import Base, UtcDateTime, utcnow
+from annotation.review_policy import ReviewPolicy
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 
@@ -58,14 +59,6 @@ class PriorityRule(enum.StrEnum):
 
     ENFORCE = "enforce"
     WARN = "warn"
-
-
-class ReviewPolicy(enum.StrEnum):
-    """Which differences between two rankings a third expert settles; the others make no preference."""
-
-    ANY_DIFFERENCE = "any difference"
-    BEYOND_DISTANCE = "beyond a distance"
-    SAFETY_DECIDES = "safety decides"
 
 
 class TurnOrder(enum.StrEnum):
@@ -271,6 +264,7 @@ class Turn(Base):
         UniqueConstraint("dialogue_id", "number"),
         Index("ix_turns_queue", "campaign_id", "state", "places_taken", "holder_id", "priority", "id"),
         Index("ix_turns_review", "state", "contested_ability", "id"),
+        Index("ix_turns_audit", "id", sqlite_where=text("audit_drawn"), postgresql_where=text("audit_drawn")),
         CheckConstraint("places_taken BETWEEN 0 AND 2", name="two_places"),
     )
 

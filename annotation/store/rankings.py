@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,13 +15,14 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, contains_eager
 
 from annotation import ranking as rules
-from annotation.agreement import agree, contested_pairs
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
+from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
 from annotation.store import audit, campaigns, places
 from annotation.tables import (
     Assignment,
     AssignmentState,
+    Campaign,
     Draft,
     Purpose,
     Ranking,
@@ -210,16 +212,21 @@ def _move_on(session: Session, turn: Turn, now: datetime) -> None:
         turn.state = TurnState.CONTESTED if turn.state is TurnState.CONTESTED else TurnState.ONE_RANKING
         return
     first, second = found
-    if agree(first, second) and not first.none_acceptable:
-        turn.state, turn.settled_by, turn.settled_at = TurnState.SETTLED, SettledBy.AGREED, now
-        turn.contested_ability = None
-    else:
+    sort_out(turn, first, second, now)
+
+
+def sort_out(turn: Turn, first: rules.Ranking, second: rules.Ranking, now: datetime) -> None:
+    """Settles a turn with two rankings, or sends it to review, as the campaign's policy says; the turn is locked."""
+    policy = policy_of(turn.campaign)
+    if needs_review(policy, first, second):
         turn.state = TurnState.CONTESTED
-        turn.contested_ability = _most_important_contested(first, second)
+        turn.contested_ability = most_important_ability(pairs_to_ask(policy, first, second), first, second)
+        return
+    turn.state, turn.settled_by, turn.settled_at = TurnState.SETTLED, SettledBy.AGREED, now
+    turn.contested_ability = None
+    turn.audit_drawn = random.SystemRandom().random() < turn.campaign.audit_share
 
 
-def _most_important_contested(first: rules.Ranking, second: rules.Ranking) -> int | None:
-    pairs = contested_pairs(first, second)
-    sides = (first, second)
-    named = [side.deciding_ability(pair) for pair in pairs for side in sides if side.has_order]
-    return min((ability for ability in named if ability is not None), default=None)
+def policy_of(campaign: Campaign) -> Policy:
+    """The campaign's review policy as the rules know it."""
+    return Policy(campaign.review_policy, campaign.review_distance)

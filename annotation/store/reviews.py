@@ -14,13 +14,15 @@ from sqlalchemy.orm import Session
 from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.db import utcnow
-from annotation.ranking import Relation
+from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid, Missing
+from annotation.review_policy import pairs_to_ask
 from annotation.store import audit, places, rankings
 from annotation.tables import (
     Adjudication,
     Assignment,
     Purpose,
+    Ranking,
     ReviewState,
     Rewrite,
     SettledBy,
@@ -30,6 +32,8 @@ from annotation.tables import (
 )
 
 REVIEW_LEASE = timedelta(hours=1)
+KEPT = ("unlocked_because", "pairs_asked")
+"""What a further answer leaves as it is."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +107,14 @@ def case_of(session: Session, adjudication: Adjudication) -> rules.Case:
         second=second,
         ties=adjudication.turn.campaign.ties_allowed,
         unlocked=bool(adjudication.decisions.get("unlocked_because")),
+        asked_about=_pairs_asked(adjudication),
     )
+
+
+def _pairs_asked(adjudication: Adjudication) -> frozenset[Pair] | None:
+    """The pairs that the policy had asked when the review was opened; None for all."""
+    asked = adjudication.decisions.get("pairs_asked")
+    return None if asked is None else frozenset((pair[0], pair[1]) for pair in asked)
 
 
 def decisions_of(adjudication: Adjudication) -> rules.Decisions:
@@ -130,7 +141,7 @@ def answer_pair(session: Session, adjudication: Adjudication, version: int, answ
     """Answers a pair, or names what decides one that was answered; raises CannotFollowError where it contradicts."""
     case, before = case_of(session, adjudication), decisions_of(adjudication)
     others = tuple(given for given in before.answers if given.pair != answer.pair)
-    if answer.pair not in case.contested:
+    if answer.pair not in case.to_settle:
         raise Invalid("This pair is agreed and locked: unlock the agreed part first, giving a reason.")
     rules.candidates(case, (*others, answer))
     _save(session, adjudication, version, replace(before, answers=(*others, answer)))
@@ -225,7 +236,7 @@ def pair_from_json(data: dict[str, Any]) -> rules.SettledPair:
     """Reads what ``pair_to_json`` wrote."""
     return rules.SettledPair(
         (data["pair"][0], data["pair"][1]),
-        Relation(data["relation"]),
+        Relation(data["relation"]) if data["relation"] else None,
         Ability(data["ability"]) if data["ability"] else None,
         rules.Provenance(data["provenance"]),
     )
@@ -250,8 +261,8 @@ def _held_by(session: Session, user: User) -> Adjudication | None:
 
 
 def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudication:
-    submitted = [ranking.assignment for ranking in rankings.counting(session, turn.id)]
-    first, second = [*submitted, None, None][:2]
+    given = rankings.counting(session, turn.id)
+    first, second = [*(ranking.assignment for ranking in given), None, None][:2]
     adjudication = Adjudication(
         turn=turn,
         adjudicator_id=user.id,
@@ -261,6 +272,7 @@ def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudicati
         second_annotator_id=second and second.user_id,
         leased_until=now + REVIEW_LEASE,
         response_order=random.SystemRandom().sample(range(turn.campaign.k), turn.campaign.k),
+        decisions=_asked_at_opening(turn, given),
     )
     session.add(adjudication)
     turn.state = TurnState.IN_REVIEW
@@ -269,8 +281,16 @@ def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudicati
     return adjudication
 
 
+def _asked_at_opening(turn: Turn, given: Sequence[Ranking]) -> dict[str, Any]:
+    """The pairs that the policy has asked now: a later one does not change a review that is open."""
+    if len(given) < 2:
+        return {}
+    first, second = map(rankings.read, given)
+    return {"pairs_asked": sorted(pairs_to_ask(rankings.policy_of(turn.campaign), first, second))}
+
+
 def _save(session: Session, adjudication: Adjudication, version: int, said: rules.Decisions, **more: str) -> None:
-    kept = {key: adjudication.decisions[key] for key in ("unlocked_because",) if key in adjudication.decisions}
+    kept = {key: adjudication.decisions[key] for key in KEPT if key in adjudication.decisions}
     answers = [
         {
             "pair": list(a.pair),

@@ -165,7 +165,7 @@ class _Context:
 def _turn_row(turn: Turn, context: _Context) -> dict[str, Any]:
     review, rewrite = context.reviews.get(turn.id), context.rewrites.get(turn.id)
     settled = _settled_pairs(turn, context)
-    relations = {each.pair: each.relation for each in settled}
+    relations = {each.pair: each.relation for each in settled if each.relation is not None}
     complete = len(relations) == len(pairs_of(turn.campaign.k))
     return {
         "dialogue": turn.dialogue.external_id,
@@ -198,6 +198,8 @@ def _settled_pairs(turn: Turn, context: _Context) -> list[adjudication.SettledPa
 def _pair_row(settled: adjudication.SettledPair) -> dict[str, Any]:
     first, second = settled.pair
     how = {"ability": settled.ability, "provenance": settled.provenance}
+    if settled.relation is None:
+        return {"unreviewed": [first, second], **how}
     if settled.relation is Relation.TIE:
         return {"tie": [first, second], **how}
     better, worse = (first, second) if settled.relation is Relation.BETTER else (second, first)

@@ -152,9 +152,10 @@ def _settled(case: rules.Case, said: rules.Decisions, question: rules.Question) 
 
 
 def _order(settled: list[rules.SettledPair], letters: Mapping[int, str], k: int) -> str | None:
-    if not settled:
+    relations = {each.pair: each.relation for each in settled if each.relation is not None}
+    if not settled or len(relations) < len(settled):
         return None
-    groups = rules.order_of({each.pair: each.relation for each in settled}, k)
+    groups = rules.order_of(relations, k)
     return " > ".join(" = ".join(sorted(letters[r] for r in group)) for group in groups)
 
 

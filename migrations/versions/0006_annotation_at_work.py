@@ -228,6 +228,8 @@ def upgrade() -> None:
 
     for table, column in _columns():
         op.add_column(table, column)
+    drawn = sa.text("audit_drawn")
+    op.create_index("ix_turns_audit", "turns", ["id"], sqlite_where=drawn, postgresql_where=drawn)
     _allow_run_kinds((*RUN_KINDS, "score"))
 
 
@@ -238,6 +240,7 @@ def downgrade() -> None:
     op.execute("DELETE FROM run_inputs WHERE run_id IN (SELECT id FROM runs WHERE kind = 'score')")
     op.execute("DELETE FROM runs WHERE kind = 'score'")
     _allow_run_kinds(RUN_KINDS)
+    op.drop_index("ix_turns_audit", "turns")
     for table, column in reversed(_columns()):
         op.drop_column(table, column.name)
     with op.batch_alter_table("named_places", schema=None) as batch_op:
