@@ -130,6 +130,8 @@ WORDS = {
     "run succeeded": N_("run succeeded"),
     "run taken back": N_("run taken back"),
     "snapshot frozen": N_("snapshot frozen"),
+    "token created": N_("token created"),
+    "token revoked": N_("token revoked"),
     "turn adjudicated": N_("turn adjudicated"),
     "user active": N_("user active"),
     "user added": N_("user added"),

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.login_tables import LoginCount
+from annotation.outside_tables import AccessToken
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit, campaigns
 from annotation.tables import LoginSession, Role, User, UserState
@@ -137,6 +139,14 @@ def set_right(session: Session, user: User, *, may_adjudicate: bool, actor_id: i
     audit.record(session, actor_id, "right changed", f"user {user.id}", may_adjudicate=may_adjudicate)
 
 
+class Attempt(Protocol):
+    """What may fail only so often."""
+
+    @property
+    def bounds(self) -> dict[str, int]:
+        """Under which keys it is counted, and how many failures each allows."""
+
+
 @dataclass(frozen=True)
 class LoginAttempt:
     """A login as it was typed, and the address that it came from."""
@@ -160,7 +170,7 @@ def pause_after(failures: int, most: int, since: datetime, now: datetime) -> tim
     return max(left, timedelta()) if failures >= most else timedelta()
 
 
-def login_pause(session: Session, attempt: LoginAttempt, now: datetime | None = None) -> timedelta:
+def login_pause(session: Session, attempt: Attempt, now: datetime | None = None) -> timedelta:
     """How long to wait before this may be attempted; nothing is counted."""
     bounds, now = attempt.bounds, now or utcnow()
     counts = session.scalars(select(LoginCount).where(LoginCount.key.in_(bounds))).all()
@@ -168,7 +178,7 @@ def login_pause(session: Session, attempt: LoginAttempt, now: datetime | None = 
     return max(pauses, default=timedelta())
 
 
-def count_attempt(session: Session, attempt: LoginAttempt, now: datetime | None = None) -> timedelta:
+def count_attempt(session: Session, attempt: Attempt, now: datetime | None = None) -> timedelta:
     """Counts an attempt as failed until it succeeds, and says how long to wait where others came first.
 
     It is counted before its password is looked at: else many at the same moment would all be let through.
@@ -230,8 +240,10 @@ def log_out(session: Session, token: str) -> None:
 
 
 def end_sessions(session: Session, user_id: int) -> None:
-    """Ends every login session of somebody."""
+    """Ends every login session of somebody, and every token: whoever has to come in anew does so in every way."""
     session.execute(delete(LoginSession).where(LoginSession.user_id == user_id))
+    live = update(AccessToken).where(AccessToken.user_id == user_id, AccessToken.revoked_at.is_(None))
+    session.execute(live.values(revoked_at=utcnow()))
 
 
 def _normal(login: str) -> str:

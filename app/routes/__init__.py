@@ -12,6 +12,7 @@ from app.routes import (
     review,
     runs,
     snapshots,
+    tokens,
     users,
 )
 
@@ -30,5 +31,6 @@ ROUTERS = [
         data,
         runs,
         audit,
+        tokens,
     )
 ]
