@@ -21,6 +21,7 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import Database
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import words
+from app.api.main import make_api
 from app.deps import LoginRequiredError, submitted_form
 from app.render import STATIC, page, wants_fragment
 from app.routes import ROUTERS
@@ -51,6 +52,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(submitted_form)])
+    app.mount("/api", make_api(settings, app.state))
     _handle_refusals(app)
     app.add_middleware(Guard, https=settings.https, most_bytes=settings.most_upload_mb * 2**20)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.hosts, "127.0.0.1"])

@@ -1,6 +1,7 @@
 """One file a screen; routes translate, rules decide."""
 
 from app.routes import (
+    api_page,
     audit,
     campaigns,
     data,
@@ -32,5 +33,6 @@ ROUTERS = [
         runs,
         audit,
         tokens,
+        api_page,
     )
 ]

@@ -85,7 +85,7 @@ def start(request: Request, kind: RunKind, user: Admin, database: Data, form: Su
     try:
         settings = CONFIGS[kind.value].of(_settings_from(values, CONFIGS[kind.value]))
         with database.writing() as session:
-            run = runs.start(session, _wanted(session, kind, values, settings), actor_id=user.id)
+            run = runs.start(session, wanted(session, kind, values, settings), actor_id=user.id)
             session.flush()
     except (ConfigError, Invalid) as refusal:
         with database.reading() as session:
@@ -237,7 +237,8 @@ def _settings_from(values: dict[str, str], config: type[Settings]) -> dict[str, 
     return told
 
 
-def _wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Settings) -> NewRun:
+def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Settings) -> NewRun:
+    """The run that a form describes; raises Invalid where something it starts from is not chosen."""
     needs = NEEDS[kind]
     config = settings.model_dump(mode="json")
     if needs.campaign:

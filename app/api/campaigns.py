@@ -1,0 +1,249 @@
+"""Campaigns, for the admin's programs: rules, guideline, members, dialogues, progress."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, Field, model_validator
+
+from annotation.formats.reading import read_file
+from annotation.formats.rows import Problem as RowProblem
+from annotation.refusals import Invalid
+from annotation.store import campaigns, imports, listing, people
+from annotation.tables import Campaign, PriorityRule, Role, TurnState, User
+from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.problems import FieldProblem, ProblemError, say
+from app.api.ranking import GuidelineShape
+from app.api.shapes import Given, Words
+from app.deps import Admin, CampaignChanged, CampaignSeen, Data, Reading, Writing
+from app.words import N_
+
+router = APIRouter(tags=["campaigns"])
+
+NOTHING_IMPORTED = N_("Nothing was imported: mend the rows under errors, or send skip=true to leave them out.")
+CONTRADICTED = N_("Nothing was imported: these rows contradict what is in the campaign already.")
+LONGEST_TEXT = 200_000
+RULES = ("ties_allowed", "priority_rule", "rewrite_template", "lease_minutes")
+
+
+class CampaignShape(BaseModel):
+    """A campaign and its rules."""
+
+    id: int
+    name: str
+    k: int = Field(description="Responses a turn")
+    ties_allowed: bool
+    priority_rule: PriorityRule
+    rewrite_template: str
+    lease_minutes: int
+    open: bool = Field(description="Whether new turns are given out")
+    created_at: datetime
+    guideline: GuidelineShape
+
+
+class NewCampaign(Given):
+    """A campaign to create; every annotator becomes a member."""
+
+    name: Words = Field(min_length=1, max_length=128, examples=["儿科试点"])
+    k: int = Field(4, ge=2, le=5)
+    ties_allowed: bool = True
+    priority_rule: PriorityRule = PriorityRule.ENFORCE
+    guideline: Words = Field("", max_length=LONGEST_TEXT)
+    rewrite_template: Words = Field("", max_length=LONGEST_TEXT)
+
+
+class CampaignChange(Given):
+    """What is to change; what is left out stays. K stays, for the responses are there."""
+
+    ties_allowed: bool | None = None
+    priority_rule: PriorityRule | None = None
+    rewrite_template: Words | None = Field(None, max_length=LONGEST_TEXT)
+    lease_minutes: int | None = Field(None, ge=5, le=1440)
+    open: bool | None = None
+    guideline: Words | None = Field(None, max_length=LONGEST_TEXT, description="A text that differs is a new version")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not self.model_fields_set:
+            raise ValueError("Name at least one thing to change.")
+        return self
+
+
+class Members(Given):
+    """Who ranks in a campaign."""
+
+    user_ids: list[int] = Field(max_length=10_000)
+
+
+class Member(BaseModel):
+    """Somebody who ranks in a campaign."""
+
+    id: int
+    login: str
+    name: str
+    state: str
+
+
+class ProgressShape(BaseModel):
+    """How far a campaign is."""
+
+    turns: int = Field(description="All but the withdrawn ones")
+    by_state: dict[TurnState, int]
+    rankings: int
+    rankings_today: int
+
+
+class ImportReport(BaseModel):
+    """What an import did."""
+
+    format: str
+    dialogues: int = Field(description="Dialogues added")
+    turns: int = Field(description="Turns added")
+    waiting: int = Field(description="Turns added that wait for responses")
+    safety: int = Field(description="Safety questions added")
+    known: int = Field(description="Dialogues that were there already")
+    completed: int = Field(description="Turns that had waited for these responses")
+    repeated: list[int] = Field(description="Lines that repeat an earlier row")
+    skipped: list[FieldProblem] = Field(description="Rows that were left out, as asked")
+
+
+@router.get("/campaigns")
+def list_campaigns(_user: Admin, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[CampaignShape]:
+    """Every campaign, newest first."""
+    rows = listing.campaigns(session, number_in(cursor), limit + 1)
+    return page_of(rows, limit, lambda row: _shown(session, row), lambda row: (row.id,))
+
+
+@router.post("/campaigns", status_code=201)
+def create_campaign(user: Admin, session: Writing, given: NewCampaign) -> CampaignShape:
+    """Create a campaign."""
+    if not given.name.strip():
+        raise Invalid("The campaign needs a name.")
+    created = campaigns.create(
+        session,
+        given.name.strip(),
+        k=given.k,
+        ties_allowed=given.ties_allowed,
+        priority_rule=given.priority_rule,
+        guideline=given.guideline.strip(),
+        rewrite_template=given.rewrite_template.strip(),
+        actor_id=user.id,
+    )
+    return _shown(session, created)
+
+
+@router.get("/campaigns/{campaign_id}")
+def get_campaign(campaign: CampaignSeen, session: Reading) -> CampaignShape:
+    """One campaign."""
+    return _shown(session, campaign)
+
+
+@router.patch("/campaigns/{campaign_id}")
+def change_campaign(user: Admin, campaign: CampaignChanged, session: Writing, given: CampaignChange) -> CampaignShape:
+    """Change rules or guideline from now on; what was ranked before stays as it is."""
+    told = given.model_dump(exclude_none=True)
+    text = told.pop("guideline", None)
+    if told:
+        kept = {name: getattr(campaign, name) for name in RULES}
+        is_open = told.pop("open", campaign.open)
+        campaigns.change_rules(session, campaign, is_open=is_open, actor_id=user.id, **(kept | told))
+    if text is not None:
+        campaigns.revise_guideline(session, campaign, text.strip().replace("\r\n", "\n"), actor_id=user.id)
+    session.flush()
+    return _shown(session, campaign)
+
+
+@router.get("/campaigns/{campaign_id}/members")
+def list_members(campaign: CampaignSeen, session: Reading) -> list[Member]:
+    """Who ranks in a campaign, by name."""
+    return [_member(each) for each in campaigns.members(session, campaign.id)]
+
+
+@router.put("/campaigns/{campaign_id}/members")
+def put_members(user: Admin, campaign: CampaignChanged, session: Writing, given: Members) -> list[Member]:
+    """Say who ranks in a campaign: all of them."""
+    annotators = {each.id for each in people.everybody(session) if each.role is Role.ANNOTATOR}
+    strangers = set(given.user_ids) - annotators
+    if strangers:
+        raise Invalid("Only annotators can be members, and these are none: {ids}.", ids=sorted(strangers))
+    campaigns.set_members(session, campaign, set(given.user_ids), actor_id=user.id)
+    session.flush()
+    return [_member(each) for each in campaigns.members(session, campaign.id)]
+
+
+@router.get("/campaigns/{campaign_id}/progress")
+def get_progress(campaign: CampaignSeen, session: Reading) -> ProgressShape:
+    """How far a campaign is."""
+    found = campaigns.progress(session, campaign.id)
+    return ProgressShape(
+        turns=found.turns,
+        by_state=found.by_state,
+        rankings=found.rankings,
+        rankings_today=found.rankings_today,
+    )
+
+
+async def file_sent(request: Request) -> bytes:
+    """The body as it came; read before the handler, which runs in a thread."""
+    return await request.body()
+
+
+FILE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The file itself, in one of the formats of docs/formats.md",
+        "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+
+@router.post("/campaigns/{campaign_id}/dialogues", openapi_extra=FILE_BODY)
+def import_dialogues(
+    request: Request,
+    user: Admin,
+    campaign: CampaignSeen,
+    database: Data,
+    data: Annotated[bytes, Depends(file_sent)],
+    source: Annotated[Words, Query(max_length=256, description="What the file is called")] = "api",
+    seed: Annotated[int, Query(ge=0, le=2**63 - 1, description="Draws K responses where there are more")] = 0,
+    skip: Annotated[bool, Query(description="Leave out the rows that do not fit")] = False,
+) -> ImportReport:
+    """Import a file of dialogues: all of it, or nothing and a report of every row that does not fit."""
+    reading = read_file(data, k=campaign.k, seed=seed)
+    if reading.problems and not skip:
+        raise ProblemError(422, NOTHING_IMPORTED, errors=[_row(request, each) for each in reading.problems])
+    with database.writing() as session:
+        found = campaigns.get(session, campaign.id)
+        done = imports.add(session, found, reading.dialogues, source=source, actor_id=user.id)
+    if done.problems:
+        raise ProblemError(409, CONTRADICTED, errors=[_row(request, each) for each in done.problems])
+    return ImportReport(
+        format=reading.format,
+        dialogues=done.dialogues,
+        turns=done.turns,
+        waiting=done.waiting,
+        safety=done.safety,
+        known=done.known,
+        completed=done.completed,
+        repeated=reading.repeated,
+        skipped=[_row(request, each) for each in reading.problems],
+    )
+
+
+def _shown(session: Reading, campaign: Campaign) -> CampaignShape:
+    guideline = campaigns.guideline(session, campaign.id)
+    names = set(CampaignShape.model_fields) - {"guideline"}
+    return CampaignShape(
+        **{name: getattr(campaign, name) for name in names},
+        guideline=GuidelineShape(version=guideline.version, text=guideline.text, created_at=guideline.created_at),
+    )
+
+
+def _member(user: User) -> Member:
+    return Member(id=user.id, login=user.login, name=user.name, state=user.state)
+
+
+def _row(request: Request, found: RowProblem) -> FieldProblem:
+    return FieldProblem(where=f"line {found.line}, {found.where}", message=say(request, found.expected, **found.parts))

@@ -1,0 +1,167 @@
+"""How the API refuses: problem details (RFC 9457), each with a sentence that says what to do."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from pydantic import BaseModel, Field
+from sqlalchemy.exc import DataError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from starlette.exceptions import HTTPException
+
+from annotation.adjudication import CannotFollowError
+from annotation.refusals import Conflict, Invalid, Missing, Refused
+from app import i18n
+from app.security import TooLargeError
+from app.words import N_
+
+log = logging.getLogger(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+LARGEST_ID = 2**31 - 1
+STATUS: dict[type[Refused], int] = {Missing: 404, Conflict: 409, Invalid: 422}
+
+NO_PLACE = N_("There is nothing at this address, or it is not yours to see. The addresses are listed at /api.")
+NOT_SO = N_("This cannot be asked for in this way. The operations of each address are listed at /api.")
+AWAY = N_("The database cannot be reached at the moment. Nothing was changed: send the same again in a few seconds.")
+FAILED = N_("Something went wrong here. It is noted under number {number}; tell it to your admin.")
+MISFIT = N_("The request does not fit what this operation takes: mend what is listed under errors.")
+TOO_LARGE = N_("The body is too large: send a smaller file, or ask the admin to raise the limit.")
+BEYOND = N_("A number or a text is too large to be kept: make it smaller.")
+
+
+class FieldProblem(BaseModel):
+    """One thing to mend."""
+
+    where: str = Field(description="The field, as a path such as `body.groups.0`, or a row of a file")
+    message: str = Field(description="What was expected there")
+
+
+class Problem(BaseModel):
+    """A refusal (RFC 9457)."""
+
+    type: str = Field("about:blank", description="A URI that names the kind of problem")
+    title: str = Field(description="The status in words")
+    status: int = Field(description="The HTTP status")
+    detail: str = Field(description="What is wrong and what to do, in the language of Accept-Language, else English")
+    errors: list[FieldProblem] = Field(default_factory=list, description="What to mend, field by field")
+
+
+class ProblemError(Exception):
+    """Something the API itself refuses, before or instead of the rules."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[FieldProblem] = (),
+        parts: Mapping[str, object] | None = None,
+    ) -> None:
+        """Takes an English sentence with {places} for ``parts``."""
+        super().__init__(message)
+        self.status, self.message, self.parts = status, message, dict(parts or {})
+        self.headers, self.errors = dict(headers or {}), list(errors)
+
+
+def install(api: FastAPI) -> None:
+    """Gives every error of the API its problem document."""
+    handlers: dict[Any, Any] = {
+        ProblemError: _own,
+        Refused: _refused,
+        CannotFollowError: _cannot_follow,
+        HTTPException: _http_error,
+        RequestValidationError: _misfit,
+        TooLargeError: _too_large,
+        DataError: _beyond_the_database,
+        OverflowError: _beyond_the_database,
+        OperationalError: _database_away,
+        PoolTimeoutError: _database_away,
+        Exception: _failed,
+    }
+    for kind, handler in handlers.items():
+        api.add_exception_handler(kind, handler)
+
+
+def say(request: Request, message: str, **parts: object) -> str:
+    """A sentence in the language that the program accepts; in English where it says nothing."""
+    accepted = request.headers.get("accept-language", "")
+    return i18n.translate(i18n.choose(None, accepted) if accepted else "en", message, **parts)
+
+
+def problem(
+    request: Request,
+    status: int,
+    message: str,
+    *,
+    headers: Mapping[str, str] | None = None,
+    errors: Sequence[FieldProblem] = (),
+    parts: Mapping[str, object] | None = None,
+) -> JSONResponse:
+    """The answer that refuses."""
+    detail = say(request, message, **dict(parts or {}))
+    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
+    return JSONResponse(said.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _own(request: Request, error: ProblemError) -> Response:
+    return problem(request, error.status, error.message, headers=error.headers, errors=error.errors, parts=error.parts)
+
+
+def _refused(request: Request, error: Refused) -> Response:
+    return _own(request, ProblemError(STATUS[type(error)], error.message, parts=error.parts))
+
+
+def _cannot_follow(request: Request, error: CannotFollowError) -> Response:
+    return problem(request, 409, str(error))
+
+
+def _http_error(request: Request, error: HTTPException) -> Response:
+    if error.status_code == 404:
+        return problem(request, 404, NO_PLACE)
+    return problem(request, error.status_code, NOT_SO, headers=error.headers)
+
+
+def _misfit(request: Request, error: RequestValidationError) -> Response:
+    if any(each["loc"][0] == "path" for each in error.errors()):
+        return problem(request, 404, NO_PLACE)
+    errors = [
+        FieldProblem(where=".".join(map(str, each["loc"])), message=each["msg"].removeprefix("Value error, "))
+        for each in error.errors()
+    ]
+    return problem(request, 422, MISFIT, errors=errors)
+
+
+def _too_large(request: Request, _error: TooLargeError) -> Response:
+    return problem(request, 413, TOO_LARGE)
+
+
+def _beyond_the_database(request: Request, error: Exception) -> Response:
+    log.warning("more than the database holds, at %s %s", request.method, request.url.path, exc_info=error)
+    if any(_no_id(str(part)) for part in request.path_params.values()):
+        return problem(request, 404, NO_PLACE)
+    return problem(request, 422, BEYOND)
+
+
+def _no_id(part: str) -> bool:
+    number = part.lstrip("-")
+    return number.isdecimal() and (len(number) > 10 or int(number) > LARGEST_ID)
+
+
+def _database_away(request: Request, error: Exception) -> Response:
+    log.error("the database is away: %s", type(error).__name__)
+    return problem(request, 503, AWAY, headers={"retry-after": "5"})
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    number = secrets.token_hex(4)
+    log.error("error %s at %s %s", number, request.method, request.url.path, exc_info=error)
+    return problem(request, 500, FAILED, parts={"number": number})

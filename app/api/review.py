@@ -1,0 +1,272 @@
+"""Reviewing, for an adjudicator's programs: the queue, a contested turn, the answers that settle it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from annotation import adjudication as rules
+from annotation.abilities import Ability
+from annotation.ranking import Pair, Ranking, Relation
+from annotation.refusals import Conflict, Invalid
+from annotation.store import listing, reviews
+from annotation.tables import Adjudication, ReviewState
+from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.shapes import (
+    AbilityNumber,
+    Given,
+    Letter,
+    OrderShape,
+    PairShape,
+    ShownTurn,
+    Words,
+    letters_of,
+    response_of,
+    shown_turn,
+    write_order,
+)
+from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
+
+router = APIRouter(tags=["review"])
+
+
+class QueueShape(BaseModel):
+    """What waits for you."""
+
+    waiting: int
+    oldest: datetime | None = Field(description="Since when the oldest waits")
+
+
+class Claim(BaseModel):
+    """What one of the two annotators says about the pair that is asked about."""
+
+    relation: Relation | None
+    ability: AbilityNumber | None
+
+
+class QuestionShape(BaseModel):
+    """What is asked next; `nothing`: the turn can be decided."""
+
+    asks: rules.Asks
+    first: Letter | None = None
+    second: Letter | None = None
+    relation: Relation | None = Field(None, description="Where only what decides is asked: how the pair stands")
+    claims: list[Claim] = Field(default_factory=list, description="What each annotator says of the pair")
+    suggestion: Relation | None = Field(None, description="What the priority rule suggests, where it is shown")
+
+
+class ReviewShape(BaseModel):
+    """A turn before you: both rankings, not whose they are, and the question that is open."""
+
+    id: int
+    version: int = Field(description="Send it with every answer; it tells one that comes from an older page")
+    state: ReviewState
+    campaign_id: int
+    leased_until: datetime
+    turn: ShownTurn
+    rankings: list[OrderShape] = Field(description="None to two, in no telling order")
+    agreed: list[PairShape] = Field(description="What both say, and is locked")
+    contested: list[tuple[Letter, Letter]] = Field(description="The pairs that you decide")
+    none_acceptable: bool | None = Field(description="What you have answered")
+    answers: list[PairShape] = Field(description="What you have answered, in that order")
+    rewrite: str | None
+    unlocked_because: str | None
+    question: QuestionShape
+
+
+class Decided(BaseModel):
+    """A turn that you have decided."""
+
+    id: int
+    campaign_id: int
+    decided_at: datetime | None
+
+
+class Version(Given):
+    """The review as you know it."""
+
+    version: int = Field(ge=0, le=2**31 - 1, description="That of the review as you have read it")
+
+
+class OutcomeAnswer(Version):
+    """Whether none of the responses is acceptable."""
+
+    kind: Literal["outcome"]
+    none_acceptable: bool
+
+
+class PairAnswer(Version):
+    """How one response stands to another, and what decides where nobody has named it."""
+
+    kind: Literal["pair"]
+    first: Letter
+    second: Letter
+    relation: Relation
+    ability: AbilityNumber | None = None
+
+
+class RewriteAnswer(Version):
+    """What the model should have said."""
+
+    kind: Literal["rewrite"]
+    text: Words = Field(min_length=1, max_length=100_000)
+
+
+class UnlockAnswer(Version):
+    """Why what both agree on is opened again."""
+
+    kind: Literal["unlock"]
+    reason: Words = Field(min_length=1, max_length=2000)
+
+
+Answer = Annotated[OutcomeAnswer | PairAnswer | RewriteAnswer | UnlockAnswer, Field(discriminator="kind")]
+
+
+@router.get("/review/queue")
+def get_queue(user: Adjudicator, session: Reading) -> QueueShape:
+    """How many contested turns wait for you"""
+    found = reviews.queue(session, user)
+    return QueueShape(waiting=found.waiting, oldest=found.oldest)
+
+
+@router.post("/review/next", responses={204: {"description": "Nothing waits for you."}})
+def open_next(user: Adjudicator, session: Writing, response: Response) -> ReviewShape | None:
+    """Open the next contested turn: the one you hold, else a new one; 204 where none waits"""
+    review = reviews.open_next(session, user)
+    if review is None:
+        response.status_code = 204
+        return None
+    return _shown(session, review)
+
+
+@router.get("/review/decided")
+def list_decided(user: Adjudicator, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[Decided]:
+    """What you have decided, newest first"""
+    rows = listing.decided(session, user.id, number_in(cursor), limit + 1)
+    return page_of(rows, limit, _decided, lambda row: (row.id,))
+
+
+@router.get("/reviews/{review_id}")
+def get_review(review: SeenReview, session: Reading) -> ReviewShape:
+    """One of your reviews"""
+    return _shown(session, review)
+
+
+@router.post("/reviews/{review_id}/answers")
+def answer(review: OwnReview, session: Writing, given: Answer) -> ReviewShape:
+    """Answer the outcome, a pair, the rewrite, or unlock what is agreed"""
+    match given:
+        case OutcomeAnswer():
+            reviews.answer_outcome(session, review, given.version, none_acceptable=given.none_acceptable)
+        case PairAnswer():
+            reviews.answer_pair(session, review, given.version, _pair_answer(review, given))
+        case RewriteAnswer():
+            reviews.answer_rewrite(session, review, given.version, given.text)
+        case UnlockAnswer():
+            reviews.unlock(session, review, given.version, given.reason)
+    return _shown(session, review)
+
+
+@router.post("/reviews/{review_id}/back")
+def take_back(review: OwnReview, session: Writing, given: Version) -> ReviewShape:
+    """Take the last answer back, or the decision where that came last"""
+    if review.state is ReviewState.DECIDED:
+        reviews.reopen(session, review, given.version)
+    else:
+        reviews.take_back(session, review, given.version)
+    return _shown(session, review)
+
+
+@router.post("/reviews/{review_id}/decide")
+def decide(review: OwnReview, session: Writing, given: Version) -> ReviewShape:
+    """Settle the turn"""
+    reviews.decide(session, review, given.version)
+    return _shown(session, review)
+
+
+def _decided(review: Adjudication) -> Decided:
+    return Decided(id=review.id, campaign_id=review.turn.campaign_id, decided_at=review.decided_at)
+
+
+def _pair_answer(review: Adjudication, given: PairAnswer) -> rules.Answer:
+    first, second = (response_of(letter, review.response_order) for letter in (given.first, given.second))
+    if first == second:
+        raise Invalid("A pair has two different responses.")
+    told = given.relation if first < second else given.relation.mirrored
+    return rules.Answer(_pair(first, second), told, Ability(given.ability) if given.ability else None)
+
+
+def _shown(session: Reading, review: Adjudication) -> ReviewShape:
+    if review.state is ReviewState.RELEASED:
+        raise Conflict("This turn went back to the queue because nobody worked on it for a while.")
+    case, said = reviews.case_of(session, review), reviews.decisions_of(review)
+    letters = letters_of(review.response_order)
+    sides = [side for side in (case.first, case.second) if side is not None]
+    return ReviewShape(
+        id=review.id,
+        version=review.version,
+        state=review.state,
+        campaign_id=review.turn.campaign_id,
+        leased_until=review.leased_until,
+        turn=shown_turn(review.turn, review.response_order),
+        rankings=[write_order(side, letters) for side in sides],
+        agreed=[
+            _pair_shape(pair, relation, case.ability_for(pair, relation), letters)
+            for pair, relation in case.agreed.items()
+        ],
+        contested=[_in_letters(pair, letters) for pair in case.contested],
+        none_acceptable=said.none_acceptable,
+        answers=[_pair_shape(each.pair, each.relation, each.ability, letters) for each in said.answers],
+        rewrite=said.rewrite,
+        unlocked_because=review.decisions.get("unlocked_because"),
+        question=_question(review.id, case, said, letters, sides),
+    )
+
+
+def _question(
+    review_id: int, case: rules.Case, said: rules.Decisions, letters: Mapping[int, str], sides: list[Ranking]
+) -> QuestionShape:
+    question = rules.next_step(case, said)
+    pair = question.pair
+    if pair is None:
+        return QuestionShape(asks=question.asks)
+    suggested = None if rules.hides_suggestion(review_id, pair) else rules.suggestion(case, pair)
+    known = rules.settle(case, said.answers) if question.asks is rules.Asks.ABILITY else []
+    first, second = sorted(pair, key=lambda response: letters[response])
+    return QuestionShape(
+        asks=question.asks,
+        first=letters[first],
+        second=letters[second],
+        relation=_seen(next((each.relation for each in known if each.pair == pair), None), pair, first),
+        claims=[
+            Claim(
+                relation=_seen(side.relations().get(pair), pair, first),
+                ability=side.deciding_ability(pair) if side.has_order else None,
+            )
+            for side in sides
+        ],
+        suggestion=_seen(suggested, pair, first),
+    )
+
+
+def _in_letters(pair: Pair, letters: Mapping[int, str]) -> tuple[str, str]:
+    first, second = sorted(letters[response] for response in pair)
+    return first, second
+
+
+def _pair_shape(pair: Pair, relation: Relation, ability: Ability | None, letters: Mapping[int, str]) -> PairShape:
+    first, second = sorted(pair, key=lambda response: letters[response])
+    seen = relation if first == pair[0] else relation.mirrored
+    return PairShape(first=letters[first], second=letters[second], relation=seen, ability=ability)
+
+
+def _seen(relation: Relation | None, pair: Pair, first: int) -> Relation | None:
+    return relation if relation is None or pair[0] == first else relation.mirrored
+
+
+def _pair(one: int, other: int) -> Pair:
+    return (one, other) if one < other else (other, one)

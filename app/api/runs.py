@@ -1,0 +1,189 @@
+"""Runs of the training and what they start from, for the admin's programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+
+from annotation.refusals import Invalid
+from annotation.run_tables import CheckpointKind, DataSetKind, Run, RunKind, RunState
+from annotation.store import listing, runs
+from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.shapes import Given, Words
+from app.deps import Admin, Data, Reading, RunSeen, Writing
+from app.routes.runs import wanted
+from rlhf.config import CONFIGS, ConfigError
+from workers.queue import wake
+
+router = APIRouter(tags=["runs"])
+
+
+class RunShape(BaseModel):
+    """One training, and how far it is."""
+
+    id: int
+    kind: RunKind
+    name: str
+    state: RunState
+    snapshot_id: int | None
+    data_set_id: int | None
+    models: dict[CheckpointKind, int] = Field(description="The models that it starts from")
+    config: dict[str, Any]
+    step: int
+    steps: int
+    phase: str
+    attempts: int
+    cancel_requested: bool
+    result: dict[str, Any] | None
+    error: str | None
+    created_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class NewRun(Given):
+    """A run to start; what it needs besides its settings depends on its kind."""
+
+    kind: RunKind
+    name: Words = Field("", max_length=128)
+    settings: dict[Words, Any] = Field(default_factory=dict, description="Those of the stage; left out: the defaults")
+    campaign_id: int | None = Field(None, description="Whose turns are worked on")
+    snapshot_id: int | None = None
+    data_set_id: int | None = None
+    models: dict[CheckpointKind, int] = Field(
+        default_factory=dict, description="By what they are: base, policy, reward"
+    )
+
+
+class RecordShape(BaseModel):
+    """Metrics at a step, or an event."""
+
+    number: int
+    step: int
+    event: str | None
+    values: dict[str, Any]
+    created_at: datetime
+
+
+class LogShape(BaseModel):
+    """The end of what a run has printed."""
+
+    text: str
+
+
+class ModelShape(BaseModel):
+    """A registered model."""
+
+    id: int
+    name: str
+    kind: CheckpointKind
+    run_id: int | None
+    sha256: str
+    step: int
+    lineage: dict[str, Any]
+    created_at: datetime
+
+
+class DataSetShape(BaseModel):
+    """A registered file of rows."""
+
+    id: int
+    name: str
+    kind: DataSetKind
+    sha256: str
+    rows: int
+    created_at: datetime
+
+
+@router.get("/runs")
+def list_runs(
+    _user: Admin,
+    session: Reading,
+    kind: RunKind | None = None,
+    state: RunState | None = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[RunShape]:
+    """Every run, newest first."""
+    rows = listing.runs(session, kind, state, number_in(cursor), limit + 1)
+    return page_of(rows, limit, _shown, lambda row: (row.id,))
+
+
+@router.post("/runs", status_code=201)
+def start_run(request: Request, user: Admin, database: Data, given: NewRun) -> RunShape:
+    """Start a run; the same one that still waits or works is returned instead of a second."""
+    try:
+        settings = CONFIGS[given.kind.value].of(given.settings)
+    except ConfigError as error:
+        raise Invalid("These settings cannot be: {reason}.", reason=error) from error
+    with database.writing() as session:
+        run = runs.start(session, wanted(session, given.kind, _values(given), settings), actor_id=user.id)
+        session.flush()
+        shown = _shown(run)
+    wake(request.app.state.queue, run.id)
+    return shown
+
+
+@router.get("/runs/{run_id}")
+def get_run(run: RunSeen) -> RunShape:
+    """One run."""
+    return _shown(run)
+
+
+@router.post("/runs/{run_id}/cancel")
+def cancel_run(run_id: int, user: Admin, session: Writing) -> RunShape:
+    """Ask for the end of a run."""
+    return _shown(runs.cancel(session, run_id, actor_id=user.id))
+
+
+@router.get("/runs/{run_id}/records")
+def list_records(
+    run: RunSeen,
+    session: Reading,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="How many at most")] = 200,
+) -> Page[RecordShape]:
+    """What a run has measured, in order."""
+    rows = listing.records(session, run.id, number_in(cursor), limit + 1)
+    names = RecordShape.model_fields
+    return page_of(
+        rows, limit, lambda row: RecordShape(**{n: getattr(row, n) for n in names}), lambda row: (row.number,)
+    )
+
+
+@router.get("/runs/{run_id}/log")
+def get_log(run: RunSeen, session: Reading) -> LogShape:
+    """The end of what a run has printed."""
+    return LogShape(text=runs.log_tail(session, run.id))
+
+
+@router.get("/models")
+def list_models(_user: Admin, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[ModelShape]:
+    """Every registered model, newest first."""
+    rows = listing.models(session, number_in(cursor), limit + 1)
+    names = ModelShape.model_fields
+    return page_of(rows, limit, lambda row: ModelShape(**{n: getattr(row, n) for n in names}), lambda row: (row.id,))
+
+
+@router.get("/data-sets")
+def list_data_sets(_user: Admin, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[DataSetShape]:
+    """Every registered data set, newest first."""
+    rows = listing.data_sets(session, number_in(cursor), limit + 1)
+    names = DataSetShape.model_fields
+    return page_of(rows, limit, lambda row: DataSetShape(**{n: getattr(row, n) for n in names}), lambda row: (row.id,))
+
+
+def _values(given: NewRun) -> dict[str, str]:
+    """What a run starts from, as the form says it."""
+    chosen = {"campaign": given.campaign_id, "snapshot": given.snapshot_id, "data": given.data_set_id}
+    chosen |= {kind.value: number for kind, number in given.models.items()}
+    return {"name": given.name} | {name: str(number) for name, number in chosen.items() if number is not None}
+
+
+def _shown(run: Run) -> RunShape:
+    names = set(RunShape.model_fields) - {"models"}
+    models = {each.role: each.checkpoint_id for each in run.inputs}
+    return RunShape(**{name: getattr(run, name) for name in names}, models=models)
