@@ -218,7 +218,7 @@ def _shown(session: Reading, review: Adjudication) -> ReviewShape:
             _pair_shape(pair, relation, case.ability_for(pair, relation), letters)
             for pair, relation in case.agreed.items()
         ],
-        contested=[_in_letters(pair, letters) for pair in case.contested],
+        contested=[_in_letters(pair, letters) for pair in case.to_settle],
         none_acceptable=said.none_acceptable,
         answers=[_pair_shape(each.pair, each.relation, each.ability, letters) for each in said.answers],
         rewrite=said.rewrite,

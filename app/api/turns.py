@@ -8,13 +8,13 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
-from annotation.ranking import LETTERS, Ranking
+from annotation.ranking import LETTERS, Ranking, Relation
 from annotation.refusals import Missing
 from annotation.store import listing, places, rankings, reviews, turns
 from annotation.tables import AssignmentState, SettledBy, Turn, TurnState
 from annotation.tables import Ranking as StoredRanking
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
-from app.api.shapes import Exchange, OrderShape, PairShape, Words, write_order
+from app.api.shapes import AbilityNumber, Exchange, Letter, OrderShape, Words, write_order
 from app.deps import CampaignSeen, Reading
 
 router = APIRouter(tags=["turns"])
@@ -68,9 +68,13 @@ class GivenRanking(BaseModel):
     order: OrderShape
 
 
-class SettledPairShape(PairShape):
+class SettledPairShape(BaseModel):
     """What is settled about a pair, and how it came to that."""
 
+    first: Letter
+    second: Letter
+    relation: Relation | None = Field(description="null where the review policy left the pair unreviewed")
+    ability: AbilityNumber | None = Field(description="What decides between them")
     provenance: str
 
 
