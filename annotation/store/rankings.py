@@ -18,7 +18,7 @@ from annotation import ranking as rules
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
-from annotation.store import audit, campaigns, places
+from annotation.store import audit, guidelines, places
 from annotation.tables import (
     Assignment,
     AssignmentState,
@@ -123,11 +123,13 @@ def draft_of(session: Session, assignment_id: int) -> Draft | None:
 def save_draft(session: Session, assignment: Assignment, revision: int, body: dict[str, Any]) -> int:
     """Keeps the form as it stands and renews the lease; returns the new revision.
 
-    ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict.
+    ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict. A body
+    with the ``key`` of the window that saved last is never behind.
     """
     draft = session.get(Draft, assignment.id, with_for_update=True)
     current = 0 if draft is None else draft.revision
-    if revision != current:
+    repeated = draft is not None and "key" in body and draft.body.get("key") == body["key"]
+    if revision != current and not repeated:  # the answer to a window's own save may have been lost
         raise Conflict("This turn is open in another window that is further on: continue there, or reload this one.")
     if draft is None:
         draft = Draft(assignment_id=assignment.id, revision=0, body={})
@@ -186,7 +188,7 @@ def _keep(session: Session, assignment: Assignment, submission: Submission, *, l
         content_hash=submission.content_hash(),
         body=submission.ranking.to_json(),
         response_order=assignment.response_order,
-        guideline=campaigns.guideline(session, assignment.turn.campaign_id),
+        guideline=guidelines.made_under(session, assignment.user_id, assignment.turn.campaign_id),
         note=submission.note,
         active_seconds=submission.active_seconds,
         late=late,

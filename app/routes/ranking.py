@@ -1,4 +1,4 @@
-"""The ranking screen: the next turn, its draft, its submission."""
+"""The ranking screen: the next turn, its draft, its submission, and what is shown before and beside it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
+from sqlalchemy.orm import Session
 
-from annotation.mending import mend
+from annotation.mending import mend, mend_all
 from annotation.ranking import Ranking
 from annotation.refusals import Invalid
-from annotation.store import campaigns, places, rankings
+from annotation.store import campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, AssignmentState
-from app import forms
+from annotation.tables import Assignment, AssignmentState, Campaign, User
+from annotation.tables import Response as TurnResponse
+from app import forms, likeness, revisions
 from app.deps import Annotator, CampaignRankedIn, OwnAssignment, Reading, SeenAssignment, SubmittedForm, Writing
 from app.render import page, wants_fragment
 from app.words import N_
@@ -29,26 +31,50 @@ def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
     """The campaigns in which somebody ranks, and what is left for them."""
     open_ones = campaigns.campaigns_of(session, user.id)
     mine = [(campaign, places.left_for(session, user, campaign)) for campaign in open_ones]
-    done = rankings.history(session, user.id, limit=6)
-    return page(request, "rank/start.html", campaigns=mine, done=done)
+    fresh = [c for c in open_ones if guidelines.last_read(session, user.id, c.id) is None]
+    return page(
+        request,
+        "rank/start.html",
+        campaigns=mine,
+        done=rankings.history(session, user.id, limit=6),
+        guidelines={c.id: campaigns.guideline(session, c.id) for c in fresh},
+    )
 
 
 @router.post("/rank/{campaign_id}/next")
 def next_turn(request: Request, campaign: CampaignRankedIn, user: Annotator, session: Writing) -> Response:
-    """Reserves the next turn and opens it."""
-    assignment = places.reserve_next(session, user, campaign)
-    if assignment is None:
-        return page(request, "rank/nothing.html", campaign=campaign)
-    session.flush()
-    return RedirectResponse(f"/assignments/{assignment.id}", status_code=303)
+    """Reserves the next turn and opens it; a new version of the guideline is shown first."""
+    if guidelines.unread(session, user, campaign.id) is not None:
+        return RedirectResponse(f"/rank/{campaign.id}/guideline", status_code=303)
+    return _open_next(request, session, user, campaign)
+
+
+@router.get("/rank/{campaign_id}/guideline")
+def show_guideline(request: Request, campaign: CampaignRankedIn, user: Annotator, session: Reading) -> HTMLResponse:
+    """The guideline in force, and what has changed since somebody last read it."""
+    revision = guidelines.unread(session, user, campaign.id)
+    current = campaigns.guideline(session, campaign.id)
+    changes = revisions.changes(revision.known.text, revision.new.text) if revision else None
+    return page(
+        request, "rank/guideline.html", campaign=campaign, guideline=current, revision=revision, changes=changes
+    )
+
+
+@router.post("/rank/{campaign_id}/guideline")
+def guideline_read(
+    request: Request, campaign: CampaignRankedIn, user: Annotator, session: Writing, version: Annotated[int, Form()]
+) -> Response:
+    """Notes that this version was read, and goes on to the next turn."""
+    guidelines.note_reading(session, user, guidelines.version(session, campaign.id, version))
+    return next_turn(request, campaign, user, session)
 
 
 @router.get("/assignments/{assignment_id}")
 def show(request: Request, user: Annotator, assignment: SeenAssignment, session: Reading) -> Response:
     """The ranking screen, with the draft or, for a correction, with what was submitted."""
-    submitted = rankings.latest(session, assignment.id)
     if assignment.state is AssignmentState.CANNOT_JUDGE:
         return RedirectResponse("/history", status_code=303)
+    submitted = rankings.latest(session, assignment.id)
     draft = rankings.draft_of(session, assignment.id)
     fields: dict[str, Any] = draft.body if draft else {}
     if draft is None and submitted is not None:
@@ -73,8 +99,7 @@ def save_draft(assignment: OwnAssignment, session: Writing, form: SubmittedForm)
     """Keeps the form as it stands, and the place with it."""
     fields = forms.fields_of(form)
     revision = fields.pop("revision", "0")
-    for name in ("key", "confirmed", "active"):
-        fields.pop(name, None)
+    fields.pop("confirmed", None)
     if not isinstance(revision, str) or not revision.isdecimal() or len(revision) > 9:
         raise Invalid("The form does not describe a ranking: reload the page.")
     return JSONResponse({"revision": rankings.save_draft(session, assignment, int(revision), fields)})
@@ -116,6 +141,26 @@ def cannot_judge(
     return RedirectResponse("/rank", status_code=303)
 
 
+@router.get("/assignments/{assignment_id}/compare")
+def compare(request: Request, assignment: SeenAssignment, of: str) -> HTMLResponse:
+    """Two responses word by word, named by their letters as they are shown: ``of=ab``."""
+    texts = {letter.lower(): response.text for letter, response in _shown(assignment)}
+    if len(of) != 2 or not set(of) <= set(texts) or len(set(of)) != 2:
+        raise Invalid("The form does not describe a ranking: reload the page.")
+    marked = dict(zip(of, likeness.compared(texts[of[0]], texts[of[1]]), strict=True))
+    return page(request, "rank/_compare.html", marked=marked)
+
+
+def _open_next(request: Request, session: Session, user: User, campaign: Campaign) -> Response:
+    assignment = places.reserve_next(session, user, campaign)
+    if assignment is None:
+        return page(request, "rank/nothing.html", campaign=campaign)
+    if guidelines.last_read(session, user.id, campaign.id) is None:  # it stood on the page from which they began
+        guidelines.note_reading(session, user, campaigns.guideline(session, campaign.id))
+    session.flush()
+    return RedirectResponse(f"/assignments/{assignment.id}", status_code=303)
+
+
 def _submission(fields: forms.Fields, ranking: Ranking) -> Submission:
     key, active = str(fields.get("key", "")), str(fields.get("active", "0"))
     if len(key) < 16:
@@ -129,16 +174,17 @@ def _submission(fields: forms.Fields, ranking: Ranking) -> Submission:
 
 def _objections(
     request: Request,
-    session: Any,
+    session: Session,
     assignment: Assignment,
     fields: forms.Fields,
     found: forms.Objections,
     ranking: Ranking | None,
 ) -> HTMLResponse:
-    mended = None
+    order, mends, mended = assignment.response_order, [], None
     if ranking is not None and found.contradictions:
-        mended = forms.write_fields(mend(ranking, found.contradictions[0]), assignment.response_order)
-    context = _context(assignment, fields) | {"objections": found, "mended": mended}
+        mends = [forms.write_fields(mend(ranking, each), order) for each in found.contradictions]
+        mended = forms.write_fields(mend_all(ranking), order)
+    context = _context(assignment, fields) | {"objections": found, "mends": mends, "mended": mended}
     if wants_fragment(request):
         return page(request, "rank/_objections.html", status=422, **context)
     return page(
@@ -158,14 +204,20 @@ def _objections(
 
 
 def _context(assignment: Assignment, fields: forms.Fields) -> dict[str, Any]:
-    order = assignment.response_order
-    shown = [(forms.shown_letter(number, order), assignment.turn.responses[number]) for number in order]
+    order, shown = assignment.response_order, _shown(assignment)
     return {
         "assignment": assignment,
         "turn": assignment.turn,
         "campaign": assignment.turn.campaign,
         "shown": shown,
+        "near": likeness.near({letter: response.text for letter, response in shown}),
         "fields": fields,
         "letter_of": lambda response: forms.shown_letter(response, order),
         "objections": None,
     }
+
+
+def _shown(assignment: Assignment) -> list[tuple[str, TurnResponse]]:
+    """The responses in the order of this annotator, each with its letter there."""
+    order = assignment.response_order
+    return [(forms.shown_letter(number, order), assignment.turn.responses[number]) for number in order]

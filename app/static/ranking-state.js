@@ -10,7 +10,7 @@ class RankingState {
     this.boundaries = [];
     this.marks = new Map(letters.map((letter) => [letter, new Set()]));
     this.acts = 0;
-    this.lastNamed = null;
+    this.lastNamed = null; // the boundary that was named last, by the groups on its two sides
     this.past = [];
   }
 
@@ -33,12 +33,14 @@ class RankingState {
   // --- acts ---
 
   place(letter) {
+    if (!this.unplaced().length && this.groups.at(-1).join() === letter) return false;
     this.remember();
     const groups = this.without(letter);
     groups.push([letter]);
     this.arrange(groups);
     this.fallIntoPlace();
     this.acts += 1;
+    return true;
   }
 
   tie(letter) {
@@ -71,31 +73,31 @@ class RankingState {
     return true;
   }
 
-  // Takes over an order that was dragged together.
+  // Takes over an order that was dragged together; says whether it is another one.
   rearrange(groups) {
-    this.remember();
     const sorted = (list) => JSON.stringify(list.map((group) => [...group].sort()));
-    if (!this.tiesAllowed && groups.some((group) => group.length > 1)) return false;
-    const changed = sorted(groups) !== sorted(this.groups);
+    const tied = groups.some((group) => group.length > 1);
+    if ((tied && !this.tiesAllowed) || sorted(groups) === sorted(this.groups)) return false;
+    this.remember();
     this.arrange(groups);
     this.fallIntoPlace();
-    if (changed) this.acts += 1;
-    return changed;
+    this.acts += 1;
+    return true;
   }
 
-  name(index, ability) {
+  name(index, ability, clear = false) {
     if (index === null || !this.boundaries[index]) return false;
     this.remember();
-    this.boundaries[index] = { ability, clear: false };
-    this.lastNamed = index;
+    this.boundaries[index] = { ability, clear };
+    this.lastNamed = this.sides(index);
     return true;
   }
 
   clearly() {
-    const boundary = this.lastNamed === null ? null : this.boundaries[this.lastNamed];
-    if (!boundary || !boundary.ability) return false;
+    const index = this.boundaries.findIndex((boundary, at) => boundary.ability && this.sides(at) === this.lastNamed);
+    if (index < 0) return false;
     this.remember();
-    this.boundaries[this.lastNamed] = { ...boundary, clear: !boundary.clear };
+    this.boundaries[index] = { ...this.boundaries[index], clear: !this.boundaries[index].clear };
     return true;
   }
 
@@ -106,6 +108,12 @@ class RankingState {
     if (added) marks.add(ability);
     this.marks.set(letter, marks);
     return added;
+  }
+
+  // Takes over what a form says, as a step that can be taken back.
+  take(fields) {
+    this.remember();
+    this.read(fields);
   }
 
   undo() {
@@ -134,11 +142,14 @@ class RankingState {
 
   // A boundary keeps its ability only while both of its neighbours stay what they were.
   arrange(groups) {
-    const name = (upper, lower) => `${[...upper].sort()}|${[...lower].sort()}`;
-    const known = new Map(this.boundaries.map((b, i) => [name(this.groups[i], this.groups[i + 1]), b]));
+    const known = new Map(this.boundaries.map((boundary, index) => [this.sides(index), boundary]));
     this.groups = groups.map((group) => [...group].sort());
-    this.boundaries = this.groups.slice(1).map((group, i) => known.get(name(this.groups[i], group)) || { ability: null, clear: false });
-    if (this.lastNamed !== null && !this.boundaries[this.lastNamed]?.ability) this.lastNamed = null;
+    this.boundaries = this.groups.slice(1).map((_, index) => known.get(this.sides(index)) || { ability: null, clear: false });
+  }
+
+  // The groups above and below a boundary, as one name.
+  sides(index) {
+    return `${this.groups[index]}|${this.groups[index + 1]}`;
   }
 
   fallIntoPlace() {
@@ -170,6 +181,7 @@ class RankingState {
       if (place) places.set(place, [...(places.get(place) || []), letter]);
       this.marks.set(letter, new Set((fields[`fault-${letter}`] || []).map(Number)));
     }
+    this.lastNamed = null;
     this.groups = [...places.keys()].sort((x, y) => x - y).map((place) => places.get(place));
     this.boundaries = this.groups.slice(1).map((_, i) => ({
       ability: Number(fields[`ability-${i + 1}`] || 0) || null,

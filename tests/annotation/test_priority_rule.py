@@ -5,7 +5,7 @@ from itertools import combinations, product
 import pytest
 
 from annotation.abilities import Ability, Contradiction, Dimension, Fault, contradictions
-from annotation.mending import mend
+from annotation.mending import mend, mend_all
 from annotation.ranking import Boundary, Ranking, Relation, parse_order, weak_orders
 
 ACCURACY, SAFETY, WARM = Ability.ACCURACY, Ability.SAFETY, Ability.WARM_TONE
@@ -98,9 +98,26 @@ def test_checking_neighbours_finds_exactly_the_rankings_that_checking_all_pairs_
 
 
 def test_the_mend_moves_the_marked_response_below_and_names_what_decides() -> None:
-    ranking = ranked("C > A > B", WARM, SAFETY, C=ACCURACY)
+    ranking = ranked("C > A > B", WARM, None, C=ACCURACY)
     mended = mend(ranking, contradictions(ranking)[0])
     assert mended == Ranking(parse_order("A > C > B"), (Boundary(ACCURACY), Boundary()), ranking.marks)
+
+
+def test_a_marked_response_sinks_below_whatever_is_surpassed_by_less_than_its_fault() -> None:
+    ranking = ranked("C > A > B", WARM, SAFETY, C=ACCURACY)  # A and B are equal in accuracy, or that would decide
+    assert mend(ranking, contradictions(ranking)[0]) == ranked("A > B > C", SAFETY, ACCURACY, C=ACCURACY)
+
+
+def test_a_marked_response_stays_above_what_is_surpassed_by_more_than_its_fault() -> None:
+    ranking = ranked("C > A > B", WARM, ACCURACY, C=SAFETY)
+    assert mend(ranking, contradictions(ranking)[0]) == ranked("A > C > B", SAFETY, ACCURACY, C=SAFETY)
+
+
+def test_a_marked_response_stays_above_one_with_the_same_fault() -> None:
+    ranking = Ranking(parse_order("C > A > B"), ranked("C > A > B", WARM, SAFETY).boundaries,
+                      {2: frozenset({ACCURACY}), 1: frozenset({ACCURACY})})  # fmt: skip
+    mended = mend(ranking, contradictions(ranking)[0])
+    assert (mended.groups, mended.boundaries) == (parse_order("A > C > B"), (Boundary(ACCURACY), Boundary()))
 
 
 def test_the_mend_of_a_fault_that_must_decide_keeps_the_order() -> None:
@@ -116,9 +133,4 @@ def test_the_mend_of_a_tie_takes_the_marked_response_out_of_it() -> None:
 
 def test_mending_again_and_again_ends_without_contradiction() -> None:
     for ranking in every_marked_ranking():
-        for _ in range(6):
-            found = contradictions(ranking)
-            if not found:
-                break
-            ranking = mend(ranking, found[0])
-        assert contradictions(ranking) == [], ranking
+        assert contradictions(mend_all(ranking)) == [], ranking

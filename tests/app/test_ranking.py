@@ -158,7 +158,7 @@ def test_a_contradiction_is_explained_with_a_mend_that_mends_it(
         text = unescape(answer.text)
         if "stands above" in text:
             assert "①accuracy" in text
-            [mend] = re.findall(r'data-mend="([^"]+)"', answer.text)
+            mend, *_ = re.findall(r'data-mend="([^"]+)"', answer.text)
             form = {**{k: v for k, v in form.items() if k in ("key", "acts", "active")}, **json.loads(unescape(mend))}
         else:
             [place] = re.findall(r"below place (\d)", text)
@@ -245,13 +245,46 @@ def test_a_draft_is_there_again_after_a_reload(browse: Browse, database: Databas
     form = form_for(database, path, ranked("C > A > B > D", 4, 5, 6, D=2), revision="0", none="on")
     assert client.post(f"{path}/draft", data=form).json() == {"revision": 1}
     assert client.post(f"{path}/draft", data=form | {"revision": "1"}).json() == {"revision": 2}
-    assert client.post(f"{path}/draft", data=form).status_code == 409
+    other_window = form | {"key": uuid.uuid4().hex}
+    assert client.post(f"{path}/draft", data=other_window).status_code == 409
     page = client.get(path).text
     assert 'name="revision" value="2"' in page
     letter = forms.shown_letter(2, assignment_of(database, path).response_order).lower()
     assert re.search(rf'id="place-{letter}".*?<option value="1" selected>', page, re.DOTALL)
     assert re.search(r'id="ability-2".*?<option value="5" selected>', page, re.DOTALL)
     assert re.search(r'name="none" checked', page)
+    assert 'name="active" value="31"' in page  # the time goes on from there
+
+
+@pytest.mark.usefixtures("turns")
+def test_a_window_whose_last_save_went_unanswered_is_not_taken_for_another(
+    browse: Browse, database: Database, campaign: Campaign
+) -> None:
+    client = browse("li")
+    path = next_turn(client, campaign)
+    form = form_for(database, path, FITTING, revision="0")
+    assert client.post(f"{path}/draft", data=form).json() == {"revision": 1}
+    assert client.post(f"{path}/draft", data=form).json() == {"revision": 2}
+
+
+@pytest.mark.usefixtures("turns")
+def test_every_contradiction_is_shown_with_a_mend_of_its_own_and_one_mends_all(
+    browse: Browse, database: Database, campaign: Campaign
+) -> None:
+    client = browse("li")
+    path = next_turn(client, campaign)
+    form = form_for(database, path, ranked("A > B > C > D", 9, 9, 9, A=1, C=2))
+    page = client.post(f"{path}/ranking", data=form, headers=FRAGMENT).text
+    # A stands above B with a fault, C below B by warm tone though its fault is one of safety, C above D with a fault
+    whole, *mends = [json.loads(unescape(each)) for each in re.findall(r'data-mend="([^"]+)"', page)]
+    assert len(mends) == 4
+    assert mends.pop() == whole
+    rest = {name: form[name] for name in ("key", "acts", "active")}
+    assert "below place 1?" in client.post(f"{path}/ranking", data=rest | whole, headers=FRAGMENT).text
+    named = rest | whole | {"ability-1": "9"}  # B and D were not neighbours before
+    assert client.post(f"{path}/ranking", data=named, headers=FRAGMENT).status_code == 200
+    kept = rankings.read(stored(database)[0])
+    assert (kept.groups, [each.ability for each in kept.boundaries]) == (((1,), (3,), (2,), (0,)), [9, 2, 1])
 
 
 @pytest.mark.usefixtures("turns")

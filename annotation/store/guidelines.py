@@ -1,0 +1,59 @@
+"""Which version of a guideline somebody was shown: a new one is shown once, with what changed, before the next turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
+
+from annotation.measure_tables import GuidelineReading
+from annotation.refusals import Missing
+from annotation.store import campaigns
+from annotation.tables import Guideline, User
+
+
+@dataclass(frozen=True)
+class Revision:
+    """A version that somebody has not been shown yet, and the one that they know."""
+
+    known: Guideline
+    new: Guideline
+
+
+def last_read(session: Session, user_id: int, campaign_id: int) -> Guideline | None:
+    """The newest version of a campaign's guideline that somebody was shown; None where they have begun nothing."""
+    read = (
+        select(Guideline)
+        .join(GuidelineReading, GuidelineReading.guideline_id == Guideline.id)
+        .where(Guideline.campaign_id == campaign_id, GuidelineReading.user_id == user_id)
+    )
+    return session.scalars(read.order_by(Guideline.version.desc()).limit(1)).first()
+
+
+def unread(session: Session, user: User, campaign_id: int) -> Revision | None:
+    """What somebody has yet to be shown before they go on. Who begins has the whole guideline before them already."""
+    known, current = last_read(session, user.id, campaign_id), campaigns.guideline(session, campaign_id)
+    return None if known is None or known.id == current.id else Revision(known, current)
+
+
+def version(session: Session, campaign_id: int, number: int) -> Guideline:
+    """One version of a campaign's guideline; raises Missing."""
+    wanted = select(Guideline).where(Guideline.campaign_id == campaign_id, Guideline.version == number)
+    found = session.scalars(wanted).first()
+    if found is None:
+        raise Missing("This version of the guideline does not exist.")
+    return found
+
+
+def note_reading(session: Session, user: User, guideline: Guideline) -> None:
+    """That this version was shown to them; the same again is the same."""
+    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
+    reading = insert(GuidelineReading).values(guideline_id=guideline.id, user_id=user.id)
+    session.execute(reading.on_conflict_do_nothing())
+
+
+def made_under(session: Session, user_id: int, campaign_id: int) -> Guideline:
+    """The version that a ranking of theirs follows: the one that they were shown, else the one in force."""
+    return last_read(session, user_id, campaign_id) or campaigns.guideline(session, campaign_id)

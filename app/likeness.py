@@ -1,0 +1,67 @@
+"""Responses that are nearly the same: found cheaply, and shown with what differs marked."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+
+from markupsafe import Markup
+
+from annotation.refusals import Invalid
+from app.differences import differences, marked
+from app.words import N_
+
+NEAR = 0.9
+"""Who shares at least so much of their text is called nearly the same."""
+
+SHORTEST = 40
+"""Below so many characters a glance says more than marks."""
+
+LONGEST = 20_000
+"""Characters of a text that is still compared: the time grows with the square."""
+
+
+@dataclass(frozen=True)
+class Near:
+    """Texts by their letters: which pairs are nearly the same, and each of them with what differs marked."""
+
+    pairs: tuple[tuple[str, str], ...]
+    equal: tuple[tuple[str, str], ...]
+    texts: Mapping[str, Markup]
+
+
+def near(texts: Mapping[str, str]) -> Near:
+    """The pairs of nearly equal texts, the most alike first; a text is marked against the one most like it."""
+    found = [(share, pair) for pair in combinations(texts, 2) if (share := likeness(*(texts[each] for each in pair)))]
+    shown: dict[str, Markup] = {}
+    for share, (first, second) in sorted(found, key=lambda each: -each[0]):
+        if share < 1:
+            ours, theirs = compared(texts[first], texts[second])
+            shown = {first: ours, second: theirs} | shown
+    alike = tuple(pair for share, pair in found if share < 1)
+    return Near(alike, tuple(pair for share, pair in found if share == 1), shown)
+
+
+def likeness(first: str, second: str) -> float:
+    """The share of both texts that is equal, 1 where they are; 0 below ``NEAR`` and for what is not compared.
+
+    How many characters they have in common at all bounds it from above, so most pairs are told apart without comparing.
+    """
+    both = len(first) + len(second)
+    if min(len(first), len(second)) < SHORTEST or max(len(first), len(second)) > LONGEST:
+        return 0
+    common = (Counter(first) & Counter(second)).total()
+    if 2 * common < NEAR * both:
+        return 0
+    equal = sum(len(segment.text) for segment in differences(first, second)[0] if not segment.differs)
+    return 2 * equal / both if 2 * equal >= NEAR * both else 0
+
+
+def compared(first: str, second: str) -> tuple[Markup, Markup]:
+    """Both texts with what differs marked; raises Invalid where they are too long for that."""
+    if max(len(first), len(second)) > LONGEST:
+        raise Invalid(N_("These texts are too long to be compared word by word."))
+    ours, theirs = differences(first, second)
+    return marked(ours), marked(theirs)

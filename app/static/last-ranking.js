@@ -1,0 +1,23 @@
+// What was submitted a moment ago: said once on the page that follows, with the way back to correct it.
+"use strict";
+
+class LastRanking {
+  static keep(path) {
+    sessionStorage.setItem("last", JSON.stringify({ path, at: Date.now(), told: false }));
+  }
+
+  // Shows it in the element with data-last, and speaks it the first time; returns the way back while it is news.
+  static tell(element, speak) {
+    const last = JSON.parse(sessionStorage.getItem("last") || "null");
+    if (!element || !last || last.path === location.pathname || Date.now() - last.at > 600_000) return null;
+    const time = new Date(last.at);
+    const clock = `${String(time.getHours()).padStart(2, "0")}:${String(time.getMinutes()).padStart(2, "0")}`;
+    element.querySelector("[data-said]").textContent = element.dataset.last.replace("{time}", clock);
+    element.querySelector("a").href = last.path;
+    element.hidden = false;
+    if (last.told) return null;
+    sessionStorage.setItem("last", JSON.stringify({ ...last, told: true }));
+    setTimeout(() => speak(element.querySelector("[data-said]").textContent), 300);
+    return last.path;
+  }
+}

@@ -1,0 +1,4 @@
+// On a page without a ranking: what was submitted a moment ago.
+"use strict";
+
+LastRanking.tell(document.querySelector("[data-last]"), () => {});

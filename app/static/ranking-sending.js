@@ -1,0 +1,197 @@
+// Everything that leaves the page: drafts, the submission, a turn handed back. Nothing that was entered is ever lost.
+"use strict";
+
+class RankingSending {
+  constructor(form, words, view) {
+    this.form = form;
+    this.words = words;
+    this.view = view;
+    this.active = new ActiveTime(Number(form.elements.active.value) || 0);
+    this.saving = false;
+    this.submitting = false;
+    this.behind = false; // another window is further on
+    this.attempted = null; // what was last sent under the form's key
+    this.retry = null; // what is tried again once the server is reached
+    this.onRefused = () => {};
+    addEventListener("online", () => this.again());
+    document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden" && this.timer) this.save(); });
+  }
+
+  // --- drafts ---
+
+  saveSoon() {
+    if (this.behind) return;
+    clearTimeout(this.timer);
+    this.timer = setTimeout(() => this.save(), 600);
+  }
+
+  async save() {
+    if (this.saving || this.submitting) { this.saveSoon(); return; }
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.saving = true;
+    this.view.status(this.words.say("saving"));
+    const answer = await this.send(this.form.dataset.draft, this.content(), () => this.save(), true);
+    this.saving = false;
+    if (!answer) return;
+    if (answer.ok) {
+      this.form.elements.revision.value = (await answer.json()).revision;
+      this.view.status(this.words.say("saved", { time: RankingWords.clock(new Date()) }));
+    } else if (answer.status === 409) {
+      this.behind = true;
+      this.view.status(this.words.say("behind"));
+    } else {
+      this.view.status("");
+      this.view.objections(await answer.text());
+    }
+  }
+
+  // --- submission ---
+
+  async submit() {
+    if (this.submitting) {
+      if (this.retry) this.again();
+      return;
+    }
+    const confirmation = this.form.querySelector("[name=confirmed]");
+    if (confirmation) confirmation.checked = true;
+    this.submitting = true;
+    clearTimeout(this.timer);
+    this.timer = null;
+    this.keyForContent();
+    this.view.speak(this.words.say("submitting"));
+    const answer = await this.send(this.form.action, this.content(), () => { this.submitting = false; this.submit(); });
+    if (!answer) return;
+    if (answer.ok) { this.goOn(await answer.json()); return; }
+    this.submitting = false;
+    this.onRefused(await answer.text());
+  }
+
+  // The same key for the same content, however often it is sent. What was changed since is a submission of its own:
+  // the first may have arrived though its answer was lost, and then this one corrects it.
+  keyForContent() {
+    const content = this.content();
+    ["key", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
+    const now = new URLSearchParams(content).toString();
+    if (this.attempted !== null && this.attempted !== now) {
+      const random = crypto.getRandomValues(new Uint8Array(16));
+      this.form.elements.key.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    }
+    this.attempted = now;
+  }
+
+  async handBack(path, reason) {
+    const answer = await this.send(path, new URLSearchParams({ reason }), () => this.handBack(path, reason));
+    if (!answer) return;
+    if (answer.ok) RankingSending.post((await answer.json()).next);
+    else this.view.objections(await answer.text());
+  }
+
+  goOn(told) {
+    if (told.late) { location.href = told.next.replace(/next$/, "stored?late=1"); return; }
+    LastRanking.keep(location.pathname);
+    RankingSending.post(told.next);
+  }
+
+  static post(path) {
+    const next = document.createElement("form");
+    next.method = "post";
+    next.action = path;
+    document.body.append(next);
+    next.submit();
+  }
+
+  // --- the way to the server ---
+
+  content() {
+    this.form.elements.active.value = Math.round(this.active.seconds);
+    return new FormData(this.form);
+  }
+
+  // The answer; null where there is none yet and ``again`` will be called. What is kept alive arrives though the page
+  // is left meanwhile.
+  async send(path, body, again, keepalive = false) {
+    let answer;
+    try {
+      answer = await fetch(path, { method: "POST", body, headers: { "HX-Request": "true" }, keepalive });
+    } catch {
+      this.away(again);
+      return null;
+    }
+    if (answer.status === 401) { this.logInAgain(again); return null; }
+    if (answer.status >= 500) { this.away(again); return null; }
+    return answer;
+  }
+
+  away(again) {
+    this.retry = again;
+    document.body.classList.add("offline");
+    this.view.speak(this.words.say("away", { seconds: 5 }));
+    let seconds = 5;
+    clearInterval(this.counting);
+    const tick = () => {
+      this.view.status(this.words.say("away", { seconds }));
+      seconds -= 1;
+      if (seconds < 0) this.again();
+    };
+    tick();
+    this.counting = setInterval(tick, 1000);
+  }
+
+  again() {
+    clearInterval(this.counting);
+    document.body.classList.remove("offline");
+    const then = this.retry;
+    this.retry = null;
+    if (then) then();
+  }
+
+  // --- a login that has ended: the password is asked over the form, which stays as it is ---
+
+  logInAgain(then) {
+    const dialog = document.getElementById("again");
+    const asked = dialog.querySelector("form");
+    this.view.status("");
+    if (!dialog.open) dialog.showModal();
+    asked.onsubmit = async (event) => {
+      event.preventDefault();
+      const problem = await this.logIn(asked);
+      const shown = document.getElementById("again-problem");
+      shown.textContent = problem;
+      shown.hidden = !problem;
+      if (problem) return;
+      asked.elements.password.value = "";
+      dialog.close();
+      then();
+    };
+    dialog.oncancel = () => { this.submitting = false; };
+  }
+
+  // Why logging in did not work; nothing where it did.
+  async logIn(asked) {
+    const body = new URLSearchParams({ login: asked.elements.login.value, password: asked.elements.password.value, next: "/healthz" });
+    try {
+      const answer = await fetch("/login", { method: "POST", body });
+      if (answer.ok) return "";
+      if (answer.status !== 429) return this.words.say(answer.status < 500 ? "wrong" : "unreached");
+      const seconds = Number(answer.headers.get("retry-after")) || 60;
+      return this.words.say("toooften", { minutes: Math.ceil(seconds / 60) });
+    } catch {
+      return this.words.say("unreached");
+    }
+  }
+}
+
+// The seconds in which the page is seen and was touched within half a minute.
+class ActiveTime {
+  constructor(seconds) {
+    this.seconds = seconds;
+    let touched = performance.now();
+    for (const kind of ["keydown", "pointerdown", "pointermove", "wheel", "touchstart"]) {
+      document.addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
+    }
+    setInterval(() => {
+      if (document.visibilityState === "visible" && performance.now() - touched < 30_000) this.seconds += 1;
+    }, 1000);
+  }
+}
