@@ -5,19 +5,23 @@ Every figure is computed on rank vectors and on the relations of pairs, never on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
-from itertools import chain
-from typing import TypeVar
+import enum
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
-import krippendorff
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import kendalltau
 
 from annotation.abilities import Ability
-from annotation.ranking import Pair, Ranking, Relation
+from annotation.bootstrap import Estimate, FigureOf, divide, estimates, ratio
+from annotation.columns import Bools, Doubles, Floats, Ints, Times
+from annotation.ranking import Pair, Ranking
+
+VALUES = (-1, 0, 1)
+"""The ordinal scale of relations: worse < tie < better."""
+
+COINCIDENCES = 10
+"""The column of the tallies at which the nine coincidences of relations begin."""
 
 
 def agree(first: Ranking, second: Ranking) -> bool:
@@ -31,175 +35,191 @@ def contested_pairs(first: Ranking, second: Ranking) -> list[Pair]:
     return [pair for pair in sorted(ours.keys() | theirs.keys()) if ours.get(pair) != theirs.get(pair)]
 
 
-@dataclass(frozen=True)
-class DoubleRanking:
-    """One turn as its two annotators ranked it; ``dialogue`` names what the bootstrap resamples."""
+class Statistic(enum.StrEnum):
+    """The five ways in which two rankings are compared, and the one from which ceilings follow."""
 
-    dialogue: Hashable
-    first: Ranking
-    second: Ranking
-
-    @property
-    def ordered(self) -> bool:
-        """Whether both annotators gave an order."""
-        return self.first.has_order and self.second.has_order
+    PAIRS = "pair_agreement"
+    EXACT = "exact_agreement"
+    BEST = "top1_agreement"
+    TAU_B = "tau_b"
+    ALPHA = "alpha"
+    STRICT = "strict_agreement"
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with its 95 % interval over dialogues; None where it is undefined. ``n`` counts turns."""
+class Grouping(enum.StrEnum):
+    """By what turns are taken together."""
 
-    value: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-Key = TypeVar("Key", bound=Hashable)
-Tally = tuple[float, float]
-"""What one turn adds to a mean: to the sum, and to the count."""
-
-NOTHING: Tally = (0.0, 0.0)
+    ANNOTATORS = "annotators"
+    ABILITY = "ability"
+    DEPARTMENT = "department"
+    DEPTH = "depth"
+    SOURCE = "source"
+    WEEK = "week"
+    GUIDELINE = "guideline"
 
 
-def pairs_alike(turn: DoubleRanking) -> Tally:
-    """Pairs of responses with the same relation, of all pairs; a tie is a relation of its own."""
-    if not turn.ordered:
-        return NOTHING
-    ours, theirs = turn.first.relations(), turn.second.relations()
-    return float(sum(ours[pair] == theirs[pair] for pair in ours)), float(len(ours))
+def alpha(coincidences: Floats) -> Floats:
+    """Krippendorff's alpha, ordinal, of coincidence matrices (..., V, V), V values in the order of their scale.
 
-
-def pairs_alike_decided_by(ability: Ability) -> Callable[[DoubleRanking], Tally]:
-    """Like ``pairs_alike``, of the pairs between which this ability decides for at least one of the two."""
-
-    def measure(turn: DoubleRanking) -> Tally:
-        if not turn.ordered:
-            return NOTHING
-        ours, theirs = turn.first.relations(), turn.second.relations()
-        named = [
-            pair for pair in ours if ability in (turn.first.deciding_ability(pair), turn.second.deciding_ability(pair))
-        ]
-        return float(sum(ours[pair] == theirs[pair] for pair in named)), float(len(named))
-
-    return measure
-
-
-def order_alike(turn: DoubleRanking) -> Tally:
-    """Whether the outcome and the whole order are the same."""
-    return float(agree(turn.first, turn.second)), 1.0
-
-
-def best_alike(turn: DoubleRanking) -> Tally:
-    """Whether the best group is the same."""
-    return (float(turn.first.groups[0] == turn.second.groups[0]), 1.0) if turn.ordered else NOTHING
-
-
-def tau_b(turn: DoubleRanking) -> Tally:
-    """Kendall's tau-b of the two rank vectors; a turn that one of the two tied throughout has none."""
-    if not turn.ordered:
-        return NOTHING
-    tau = _tau_b(tuple(turn.first.ranks()), tuple(turn.second.ranks()))
-    return NOTHING if np.isnan(tau) else (tau, 1.0)
-
-
-@cache
-def _tau_b(first: tuple[int, ...], second: tuple[int, ...]) -> float:
-    return float(kendalltau(first, second, variant="b").statistic)
-
-
-MEANS: dict[str, Callable[[DoubleRanking], Tally]] = {
-    "pair_agreement": pairs_alike,
-    "exact_agreement": order_alike,
-    "top1_agreement": best_alike,
-    "tau_b": tau_b,
-}
-
-
-def mean_over_turns(
-    measure: Callable[[DoubleRanking], Tally],
-    turns: Sequence[DoubleRanking],
-    *,
-    resamples: int = 1000,
-    seed: int = 0,
-) -> Estimate:
-    """The measure's mean with a percentile bootstrap over dialogues, whose turns depend on one another."""
-    tallies = np.array([measure(turn) for turn in turns]).reshape(-1, 2)
-    sums = _sum_by_dialogue(tallies, [turn.dialogue for turn in turns])
-    total, count = sums.sum(axis=0)
-    if count == 0:
-        return Estimate(None, None, None, 0)
-    n = int(np.count_nonzero(tallies[:, 1]))
-    if len(sums) < 2:
-        return Estimate(float(total / count), None, None, n)
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=resamples)
-    drawn = weights @ sums
-    means = drawn[drawn[:, 1] > 0]
-    low, high = np.quantile(means[:, 0] / means[:, 1], [0.025, 0.975])
-    return Estimate(float(total / count), float(low), float(high), n)
-
-
-def alpha_of_relations(turns: Sequence[DoubleRanking], *, resamples: int = 100, seed: int = 0) -> Estimate:
-    """Krippendorff's alpha, ordinal over worse < tie < better, each pair of responses being a unit.
-
-    Source: Krippendorff, Content Analysis (2004), chapter 11. Undefined where every relation is the same.
+    Source: Krippendorff, Content Analysis (2004), 11.3: 1 - (n - 1) sum(o d2) / sum(n_c n_k d2), where d2 of two
+    values is the square of all that lies between them, of the two themselves half. Undefined where all values are one.
     """
-    by_dialogue: dict[Hashable, list[npt.NDArray[np.int64]]] = {}
-    for turn in turns:
-        if turn.ordered:
-            by_dialogue.setdefault(turn.dialogue, []).append(_relation_counts(turn))
-    units = [np.concatenate(counts) for counts in by_dialogue.values()]
-    n = sum(turn.ordered for turn in turns)
-    value = _alpha(units)
-    if value is None or len(units) < 2:
-        return Estimate(value, None, None, n)
-    rng = np.random.default_rng(seed)
-    drawn = [_alpha([units[i] for i in rng.integers(len(units), size=len(units))]) for _ in range(resamples)]
-    low, high = np.quantile([alpha for alpha in drawn if alpha is not None], [0.025, 0.975])
-    return Estimate(value, float(low), float(high), n)
+    marginal = coincidences.sum(axis=-1)
+    up_to = np.cumsum(marginal, axis=-1) - marginal / 2
+    distance = (up_to[..., :, None] - up_to[..., None, :]) ** 2
+    expected = (marginal[..., :, None] * marginal[..., None, :] * distance).sum(axis=(-2, -1))
+    observed = (coincidences * distance).sum(axis=(-2, -1))
+    return np.asarray(1 - (marginal.sum(axis=-1) - 1) * divide(observed, expected))
 
 
-def pair_agreement_by(keyed: Iterable[tuple[Key, DoubleRanking]]) -> dict[Key, Estimate]:
-    """Pair agreement of each group of turns, the largest group first."""
-    groups: dict[Key, list[DoubleRanking]] = {}
-    for key, turn in keyed:
-        groups.setdefault(key, []).append(turn)
-    ordered = sorted(groups.items(), key=lambda group: len(group[1]), reverse=True)
-    return {key: mean_over_turns(pairs_alike, turns) for key, turns in ordered}
+def _alpha_of(sums: Floats) -> Floats:
+    return alpha(sums[..., COINCIDENCES:].reshape(*sums.shape[:-1], len(VALUES), len(VALUES)))
 
 
-def pair_agreement_by_ability(turns: Sequence[DoubleRanking]) -> dict[Ability, Estimate]:
-    """Pair agreement by what decides, the most important ability first; abilities that never decide are left out."""
-    found = {ability: mean_over_turns(pairs_alike_decided_by(ability), turns) for ability in Ability}
-    return {ability: estimate for ability, estimate in found.items() if estimate.n}
+FIGURES: dict[Statistic, FigureOf] = {
+    Statistic.PAIRS: ratio(0, 1),
+    Statistic.EXACT: ratio(2, 3),
+    Statistic.BEST: ratio(4, 5),
+    Statistic.TAU_B: ratio(6, 7),
+    Statistic.ALPHA: _alpha_of,
+    Statistic.STRICT: ratio(8, 9),
+}
+COUNTED = {
+    Statistic.PAIRS: 1,
+    Statistic.EXACT: 3,
+    Statistic.BEST: 5,
+    Statistic.TAU_B: 7,
+    Statistic.ALPHA: 1,
+    Statistic.STRICT: 9,
+}
+"""By which column of the tallies a turn counts for a statistic: where it is not 0."""
 
 
-def summary(turns: Sequence[DoubleRanking]) -> dict[str, Estimate]:
-    """Every figure of agreement for these turns, by name."""
-    figures = {name: mean_over_turns(measure, turns) for name, measure in MEANS.items()}
-    return {**figures, "alpha": alpha_of_relations(turns)}
+def tallies(doubles: Doubles, pairs: Bools | None = None) -> Floats:
+    """What each turn adds to every statistic: (N, 10 + 9).
+
+    In twos, a sum and its count: pairs with the same relation (a tie is a relation of its own); outcome and whole order
+    the same; the best group the same; tau-b; pairs that are strict for both, with the same winner. Then the coincidence
+    matrix of relations. ``pairs`` (N, P) restricts all that is counted by pairs to these; then the order and the best
+    count only for turns with one of them, and tau-b is that of these pairs.
+    """
+    ours, theirs = doubles.relations[:, 0].astype(float), doubles.relations[:, 1].astype(float)
+    counted: Bools = np.broadcast_to(doubles.ordered[:, None], ours.shape)
+    touched: Bools = np.ones(len(ours), dtype=bool)
+    if pairs is not None:
+        counted, touched = counted & pairs, np.asarray(pairs.any(axis=1))
+    same: Bools = np.asarray(ours == theirs)
+    strict: Bools = (ours != 0) & (theirs != 0)
+    both_order = doubles.ordered & touched
+    root = np.sqrt((np.abs(ours) * counted).sum(axis=1) * (np.abs(theirs) * counted).sum(axis=1))
+    tau = np.divide((ours * theirs * counted).sum(axis=1), root, out=np.zeros(len(ours)), where=root > 0)
+    by_turn = [
+        (same & counted).sum(axis=1),
+        counted.sum(axis=1),
+        touched & doubles.same_outcome & _same_order(doubles),
+        touched,
+        both_order & _same_best(doubles),
+        both_order,
+        tau,
+        root > 0,
+        (same & strict & counted).sum(axis=1),
+        (strict & counted).sum(axis=1),
+    ]
+    return np.column_stack([*by_turn, *_coincidences(ours, theirs, counted)]).astype(float)
 
 
-def _sum_by_dialogue(tallies: npt.NDArray[np.float64], dialogues: list[Hashable]) -> npt.NDArray[np.float64]:
-    number = {dialogue: i for i, dialogue in enumerate(dict.fromkeys(dialogues))}
-    sums = np.zeros((len(number), 2))
-    np.add.at(sums, [number[dialogue] for dialogue in dialogues], tallies)
-    return sums
+def _same_order(doubles: Doubles) -> Bools:
+    """Whether every relation is the same; without an order on either side that is so as well."""
+    judgements = doubles.judgements
+    have = judgements.ordered[doubles.rows]
+    return np.asarray((have[:, 0] == have[:, 1]) & (doubles.relations[:, 0] == doubles.relations[:, 1]).all(axis=1))
 
 
-def _relation_counts(turn: DoubleRanking) -> npt.NDArray[np.int64]:
-    """How often each relation was given to each pair of responses: (pairs, 3)."""
-    scale = {Relation.WORSE: 0, Relation.TIE: 1, Relation.BETTER: 2}
-    counts = np.zeros((len(turn.first.relations()), len(scale)), dtype=np.int64)
-    for relations in (turn.first.relations(), turn.second.relations()):
-        for unit, relation in enumerate(relations.values()):
-            counts[unit, scale[relation]] += 1
-    return counts
+def _same_best(doubles: Doubles) -> Bools:
+    best = doubles.judgements.ranks[doubles.rows] == 0
+    return np.asarray((best[:, 0] == best[:, 1]).all(axis=1))
 
 
-def _alpha(units: Sequence[npt.NDArray[np.int64]]) -> float | None:
-    counts = np.array(list(chain.from_iterable(units)))
-    if len(counts) == 0 or np.count_nonzero(counts.sum(axis=0)) < 2:
-        return None
-    return float(krippendorff.alpha(value_counts=counts, level_of_measurement="ordinal"))
+def _coincidences(ours: Floats, theirs: Floats, counted: Bools) -> list[Floats]:
+    """For each two values how often a pair was given the one by one and the other by the other, counted both ways."""
+    return [
+        ((((ours == a) & (theirs == b)) * 1.0 + ((ours == b) & (theirs == a))) * counted).sum(axis=1)
+        for a in VALUES
+        for b in VALUES
+    ]
+
+
+def agreement(
+    doubles: Doubles, dialogues: int, rows: Ints | None = None, pairs: Bools | None = None
+) -> dict[Statistic, Estimate]:
+    """Every statistic over these turns, by default all. ``n`` counts turns; see ``tallies`` for ``pairs``."""
+    table = tallies(doubles, pairs)
+    chosen = np.arange(len(table)) if rows is None else rows
+    return summarise(table[chosen], doubles.dialogue[chosen], dialogues)
+
+
+def summarise(table: Floats, dialogue: Ints, dialogues: int) -> dict[Statistic, Estimate]:
+    """Every statistic of these tallies, with its interval."""
+    counts = {name: int(np.count_nonzero(table[:, column])) for name, column in COUNTED.items()}
+    return estimates(table, dialogue, dialogues, FIGURES, counts)
+
+
+def agreement_by(doubles: Doubles, dialogues: int, grouping: Grouping) -> dict[Hashable, dict[Statistic, Estimate]]:
+    """Every statistic for each group of turns.
+
+    Abilities come by their priority, annotators and departments by their size, what has an order in that order.
+    """
+    if grouping is Grouping.ABILITY:
+        return _by_ability(doubles, dialogues)
+    table = tallies(doubles)
+    found = {
+        key: summarise(table[rows], doubles.dialogue[rows], dialogues)
+        for key, rows in groups(doubles, grouping).items()
+    }
+    if grouping in (Grouping.ANNOTATORS, Grouping.DEPARTMENT):
+        return dict(sorted(found.items(), key=lambda group: -group[1][Statistic.EXACT].n))
+    return found
+
+
+def _by_ability(doubles: Doubles, dialogues: int) -> dict[Hashable, dict[Statistic, Estimate]]:
+    """By what decides a pair for at least one of the two; abilities that never decide are left out."""
+    found: dict[Hashable, dict[Statistic, Estimate]] = {}
+    for ability in Ability:
+        decided = decided_by(doubles, ability)
+        rows = np.flatnonzero(decided.any(axis=1))
+        if len(rows):
+            found[ability] = agreement(doubles, dialogues, rows, decided)
+    return found
+
+
+def decided_by(doubles: Doubles, ability: Ability) -> Bools:
+    """The pairs between which this ability decides for at least one of the two: (N, P)."""
+    return np.asarray((doubles.deciding == ability).any(axis=1) & doubles.ordered[:, None])
+
+
+def groups(doubles: Doubles, grouping: Grouping) -> Mapping[Hashable, Ints]:
+    """The rows of each group, the groups in their order. Weeks are named by their Monday, in UTC."""
+    turn, turns = doubles.turn, doubles.turns
+    keys: dict[Grouping, Callable[[], npt.NDArray[Any]]] = {
+        Grouping.ANNOTATORS: lambda: doubles.annotators,
+        Grouping.DEPARTMENT: lambda: turns.department[turn],
+        Grouping.DEPTH: lambda: turns.depth[turn],
+        Grouping.SOURCE: lambda: turns.source[turn],
+        Grouping.WEEK: lambda: mondays(doubles.arrived),
+        Grouping.GUIDELINE: lambda: np.sort(doubles.judgements.guideline[doubles.rows], axis=1),
+    }
+    names, member = np.unique(keys[grouping](), axis=0, return_inverse=True)
+    order = np.argsort(member, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(member[order])) + 1)
+    return {_key(name): part for name, part in zip(names, parts, strict=True) if len(part)}
+
+
+def mondays(times: Times) -> Times:
+    """The Monday of each time's week, in UTC."""
+    days = times.astype("datetime64[D]")
+    return np.asarray(days - (days.astype(np.int64) + 3) % 7)  # 1970-01-01 was a Thursday
+
+
+def _key(name: npt.NDArray[Any]) -> Hashable:
+    found = name.tolist()
+    return tuple(found) if isinstance(found, list) else found

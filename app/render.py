@@ -58,6 +58,7 @@ def environment(locale: str) -> Environment:
         "number": lambda value: format_decimal(value, locale=locale),
         "percent": lambda value, digits=0: _percent(value, digits, locale),
         "decimal": lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}",
+        "plus_days": lambda day, days: (day + timedelta(days=round(days))).isoformat(),
         "when": lambda at: format_datetime(at, "yyyy-MM-dd HH:mm", locale=locale) if at else "–",
         "ago": lambda at: _ago(at, locale),
         "duration": lambda seconds: _duration(seconds, locale),

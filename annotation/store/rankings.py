@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
 
 from annotation import ranking as rules
 from annotation.db import utcnow
@@ -137,22 +137,6 @@ def save_draft(session: Session, assignment: Assignment, revision: int, body: di
     draft.revision, draft.body, draft.updated_at = current + 1, body, utcnow()
     places.renew(session, assignment)
     return draft.revision
-
-
-def double_rankings(session: Session, campaign_id: int) -> Iterable[tuple[Turn, Ranking, Ranking]]:
-    """Every turn with two counting rankings, those in the order of their places."""
-    rows = session.execute(
-        select(Turn, Assignment.place, Ranking)
-        .join(Assignment, Assignment.turn_id == Turn.id)
-        .join(Ranking, Ranking.assignment_id == Assignment.id)
-        .where(Turn.campaign_id == campaign_id, Assignment.place.is_not(None), Ranking.late.is_(False))
-        .order_by(Turn.id, Assignment.place, Ranking.version)
-        .options(contains_eager(Ranking.assignment))
-    )
-    newest: dict[int, tuple[Turn, dict[int | None, Ranking]]] = {}
-    for turn, place, ranking in rows:
-        newest.setdefault(turn.id, (turn, {}))[1][place] = ranking
-    return [(turn, both[1], both[2]) for turn, both in newest.values() if len(both) == 2]
 
 
 def read(ranking: Ranking) -> rules.Ranking:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
 from annotation.refusals import Missing
-from annotation.tables import Adjudication, ReviewState, Rewrite, Turn, TurnState
+from annotation.tables import (
+    Adjudication,
+    Assignment,
+    Guideline,
+    Ranking,
+    ReviewState,
+    Rewrite,
+    Turn,
+    TurnState,
+)
 
 
 def get(session: Session, turn_id: int) -> Turn:
@@ -19,9 +30,64 @@ def get(session: Session, turn_id: int) -> Turn:
     return turn
 
 
-def listed(session: Session, campaign_id: int, state: TurnState | None, *, after: int, limit: int) -> Sequence[Turn]:
+@dataclass(frozen=True)
+class Behind:
+    """The turns behind a figure: those for which all that is given here is so.
+
+    ``annotators`` hold a place, all of them; ``ability`` is the most important one that decides a contested pair;
+    ``week`` begins on this Monday, in UTC, and is that of the last ranking; ``guideline`` is a version that a ranking
+    was made under; ``source`` is 1 in, 0 out of distribution, -1 where not stated; ``handed_back`` so often or more.
+    """
+
+    annotators: tuple[int, ...] = ()
+    ability: int | None = None
+    department: str | None = None
+    depth: int | None = None
+    source: int | None = None
+    week: date | None = None
+    guideline: int | None = None
+    handed_back: int = 0
+
+    def conditions(self) -> list[ColumnElement[bool]]:
+        """As the database understands it."""
+        ranked = (Assignment.turn_id == Turn.id) & Assignment.place.is_not(None)
+        found: list[ColumnElement[bool]] = [
+            exists().where(ranked, Assignment.user_id == each) for each in self.annotators
+        ]
+        if self.ability is not None:
+            found.append(Turn.contested_ability == self.ability)
+        if self.department is not None:
+            found.append(Turn.department == self.department)
+        if self.depth is not None:
+            found.append(Turn.number == self.depth)
+        if self.source is not None:
+            found.append(Turn.in_distribution.is_(None if self.source < 0 else bool(self.source)))
+        if self.handed_back:
+            found.append(Turn.times_unjudgeable >= self.handed_back)
+        if self.guideline is not None:
+            version = Guideline.version == self.guideline
+            found.append(exists().where(ranked, Ranking.assignment_id == Assignment.id, _guideline_of, version))
+        if self.week is not None:
+            monday = datetime.combine(self.week, time(), UTC)
+            came = select(func.max(Assignment.finished_at)).where(ranked).scalar_subquery()
+            found += [came >= monday, came < monday + timedelta(days=7)]
+        return found
+
+
+_guideline_of = Ranking.guideline_id == Guideline.id
+
+
+def listed(
+    session: Session,
+    campaign_id: int,
+    state: TurnState | None,
+    *,
+    after: int,
+    limit: int,
+    behind: Behind = Behind(),
+) -> Sequence[Turn]:
     """Turns of a campaign in the order of their import, behind the one with id ``after``."""
-    wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > after)
+    wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > after, *behind.conditions())
     if state is not None:
         wanted = wanted.where(Turn.state == state)
     return session.scalars(wanted.order_by(Turn.id).limit(limit)).all()

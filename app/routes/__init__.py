@@ -13,6 +13,7 @@ from app.routes import (
     review,
     runs,
     snapshots,
+    statistics,
     tokens,
     users,
 )
@@ -25,6 +26,7 @@ ROUTERS = [
         history,
         review,
         overview,
+        statistics,
         campaigns,
         imports,
         users,

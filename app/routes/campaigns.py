@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Annotated
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from annotation.refusals import Invalid, Missing
-from annotation.store import campaigns, people, places, rankings, snapshots, turns
+from annotation.store import campaigns, people, places, rankings, snapshots, statistics, turns
+from annotation.store.turns import Behind
 from annotation.tables import PriorityRule, Role, TurnState
+from app import figures
 from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
-from app.render import page
+from app.render import locale_of, page
 
 router = APIRouter(prefix="/admin/campaigns")
 
@@ -112,22 +116,40 @@ def set_members(
     return RedirectResponse(f"/admin/campaigns/{campaign.id}#members", status_code=303)
 
 
+def behind_a_figure(
+    annotator: Annotated[list[int] | None, Query()] = None,
+    ability: Annotated[int | None, Query(ge=1, le=9)] = None,
+    department: Annotated[str | None, Query(max_length=64)] = None,
+    depth: Annotated[int | None, Query(ge=1)] = None,
+    source: Annotated[int | None, Query(ge=-1, le=1)] = None,
+    week: Annotated[date | None, Query()] = None,
+    guideline: Annotated[int | None, Query(ge=1)] = None,
+    handed_back: Annotated[int, Query(ge=0)] = 0,
+) -> Behind:
+    """Which turns a figure counts, as its link says."""
+    return Behind(tuple(annotator or ()), ability, department, depth, source, week, guideline, handed_back)
+
+
 @router.get("/{campaign_id}/turns")
 def list_turns(
     request: Request,
     campaign: CampaignSeen,
     session: Reading,
+    behind: Annotated[Behind, Depends(behind_a_figure)],
     state: Annotated[str, Query()] = "",
     after: Annotated[int, Query(ge=0)] = 0,
 ) -> HTMLResponse:
     """The turns behind a number."""
     wanted = TurnState(state) if state in set(TurnState) else None
-    rows = turns.listed(session, campaign.id, wanted, after=after, limit=PAGE + 1)
+    rows = turns.listed(session, campaign.id, wanted, after=after, limit=PAGE + 1, behind=behind)
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("state", "after")]
     return page(
         request,
         "admin/turns.html",
         campaign=campaign,
         state=wanted,
+        kept=f"{urlencode(kept)}&" if kept else "",
+        chosen=figures.chosen(kept, statistics.names(session), locale_of(request)),
         states=list(TurnState),
         turns=rows[:PAGE],
         following=rows[PAGE - 1].id if len(rows) > PAGE else None,

@@ -163,16 +163,6 @@ def test_a_campaign_is_frozen_and_its_files_can_be_fetched(
         assert admin.get(f"{where}/files/{name}").status_code == 404
 
 
-def test_agreement_is_shown_with_its_interval(
-    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
-) -> None:
-    assert "No turn has two rankings yet" in admin.get(f"/admin/campaigns/{campaign.id}/agreement").text
-    settle_one(database, cast, campaign)
-    page = admin.get(f"/admin/campaigns/{campaign.id}/agreement").text
-    assert "100.0%" in page
-    assert "李敏" in page
-
-
 def test_turns_are_listed_by_state(admin: TestClient, database: Database, campaign: Campaign, cast: Cast) -> None:
     settle_one(database, cast, campaign)
     settled = admin.get(f"/admin/campaigns/{campaign.id}/turns", params={"state": TurnState.SETTLED}).text

@@ -1,0 +1,268 @@
+"""What the page of statistics shows and its files hold: tables of figures, each with its interval and its n."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+
+from annotation import bias, pace
+from annotation.abilities import Ability
+from annotation.agreement import Grouping, Statistic, agreement, agreement_by, decided_by
+from annotation.bias import Anchoring, Length, Tested, Verdicts
+from annotation.bootstrap import UNDEFINED, Estimate
+from annotation.ceiling import Ceiling, ceiling, true_accuracy
+from annotation.columns import Doubles, Ints, Judgements, Times
+from annotation.upheld import upheld
+
+SHOWN = (Statistic.PAIRS, Statistic.EXACT, Statistic.BEST, Statistic.TAU_B, Statistic.ALPHA)
+
+
+EVERYBODY = 0
+"""The key of the line that takes all people together."""
+
+
+class By(enum.StrEnum):
+    """What the rows of a table are, beside the groupings of agreement."""
+
+    ALL = "all"
+    PERSON = "person"
+    ADJUDICATOR = "adjudicator"
+    POSITION = "position"
+    PERSON_ABILITY = "person and ability"
+    DAY = "day"
+    WORK = "work"
+    RUN = "run"
+    RUN_ABILITY = "run and ability"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of figures: for each key of ``by`` the figures by name. ``name`` is a word of the face."""
+
+    name: str
+    by: Grouping | By
+    rows: Mapping[Any, Mapping[str, Estimate]]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of the figures, as they first come."""
+        return list(dict.fromkeys(name for row in self.rows.values() for name in row))
+
+
+def exactly(value: float | None, n: int = 0) -> Estimate:
+    """A number that is counted and not estimated."""
+    return UNDEFINED if value is None else Estimate(float(value), None, None, n)
+
+
+def of_agreement(doubles: Doubles, dialogues: int) -> list[Table]:
+    """Agreement over all and by everything."""
+    over_all = Table("agreement", By.ALL, {"": _shown(agreement(doubles, dialogues))})
+    if over_all.rows[""][Statistic.EXACT].n == 0:
+        return []
+    return [
+        over_all,
+        *(
+            Table(
+                "agreement",
+                grouping,
+                {key: _shown(found) for key, found in agreement_by(doubles, dialogues, grouping).items()},
+            )
+            for grouping in Grouping
+        ),
+    ]
+
+
+def _shown(found: Mapping[Statistic, Estimate]) -> dict[str, Estimate]:
+    return {name: found[name] for name in SHOWN}
+
+
+def of_bias(judgements: Judgements, dialogues: int, lengths: Ints) -> list[Table]:
+    """Position and length."""
+    if not judgements.ordered.any():
+        return []
+    positions = bias.first_place_by_position(judgements, dialogues)
+    firsts = bias.first_place_of_the_first(judgements, dialogues)
+    return [
+        Table("position bias", By.POSITION, {i + 1: _tested(each) for i, each in enumerate(positions)}),
+        Table("position bias", By.PERSON, {person: _tested(each) for person, each in firsts.items()}),
+        Table(
+            "length bias",
+            By.PERSON,
+            {
+                EVERYBODY: _length(bias.length(judgements, lengths, dialogues)),
+                **{
+                    who: _length(each) for who, each in bias.length_by_annotator(judgements, lengths, dialogues).items()
+                },
+            },
+        ),
+    ]
+
+
+def _tested(found: Tested) -> dict[str, Estimate]:
+    return {"first_place": found.share, "p_value": exactly(found.p, found.share.n)}
+
+
+def _length(found: Length) -> dict[str, Estimate]:
+    return {"longer_wins": found.longer_wins, "log_length_ratio": found.log_ratio}
+
+
+def of_adjudication(verdicts: Verdicts, doubles: Doubles, dialogues: int) -> list[Table]:
+    """The pull of the rule's suggestion, and whom the adjudicators upheld."""
+    if len(verdicts.row) == 0:
+        return []
+    over_all = bias.anchoring(verdicts, doubles, dialogues)
+    each = {
+        person: _anchoring(bias.anchoring(verdicts, doubles, dialogues, verdicts.adjudicator == person))
+        for person in np.unique(verdicts.adjudicator).tolist()
+    }
+    _, kept = upheld(verdicts, doubles)
+    shares: dict[Hashable, dict[str, Estimate]] = {
+        key: {"upheld_shrunken": exactly(found.shrunken, found.n), "upheld": exactly(found.raw, found.n)}
+        for key, found in kept.items()
+    }
+    return [
+        Table("suggestion anchoring", By.ADJUDICATOR, {EVERYBODY: _anchoring(over_all), **each}),
+        Table("upheld by adjudication", By.PERSON_ABILITY, shares),
+    ]
+
+
+def _anchoring(found: Anchoring) -> dict[str, Estimate]:
+    return {"taken_shown": found.shown, "taken_hidden": found.hidden, "anchoring": found.difference}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the pace is computed from: when things happened, and how much is left.
+
+    ``left`` counts rankings that are still to come, ``waiting`` contested turns.
+    """
+
+    rankings: Times
+    settled: Times
+    contested: Times
+    decided: Times
+    left: int
+    waiting: int
+
+
+def of_pace(judgements: Judgements, work: Work, today: date) -> list[Table]:
+    """Time a ranking, throughput, the projected ends, and the days they are projected from."""
+    timed = {
+        person: {
+            "seconds_median": exactly(each.median, each.n),
+            "seconds_lower": exactly(each.lower, each.n),
+            "seconds_upper": exactly(each.upper, each.n),
+            "too_fast": exactly(each.too_fast, each.n),
+        }
+        for person, each in pace.seconds(judgements).items()
+    }
+    worked = {
+        person: {
+            "rankings": exactly(each.rankings, each.rankings),
+            "last_week": exactly(each.last_week, each.last_week),
+            "days_worked": exactly(each.days, each.rankings),
+            "a_working_day": exactly(each.a_working_day, each.rankings),
+        }
+        for person, each in pace.throughput(judgements, today).items()
+    }
+    return [
+        Table("time a ranking", By.PERSON, timed),
+        Table("throughput", By.PERSON, worked),
+        Table("projection", By.WORK, projections(work, today)),
+        Table("days", By.DAY, days(work, today)),
+    ]
+
+
+def projections(work: Work, today: date) -> dict[Hashable, dict[str, Estimate]]:
+    """When the last ranking comes, and when the adjudicators' queue is empty, in days from today."""
+    ranked = pace.projection(work.left, pace.by_day(work.rankings, *pace.looking_back(today, work.rankings)))
+    window = pace.looking_back(today, work.contested, work.decided)
+    arriving, deciding = pace.by_day(work.contested, *window), pace.by_day(work.decided, *window)
+    emptied = pace.projection(work.waiting, deciding - arriving)
+    return {
+        name: {
+            "left": exactly(found.left, found.left),
+            "a_day": exactly(found.a_day, found.left),
+            "days_left": UNDEFINED if found.days is None else Estimate(found.days, found.low, found.high, found.left),
+        }
+        for name, found in (("rankings", ranked), ("contested", emptied))
+    }
+
+
+def days(work: Work, today: date, most: int = 3650) -> dict[Hashable, dict[str, Estimate]]:
+    """What happened on each day, today included as far as it has come."""
+    series = {
+        "rankings": work.rankings,
+        "settled": work.settled,
+        "contested": work.contested,
+        "decided": work.decided,
+    }
+    first, count = pace.looking_back(today, *series.values(), most=most)
+    counted = {name: pace.by_day(times, first, count + 1) for name, times in series.items()}
+    return {
+        first + timedelta(days=i): {name: exactly(float(counts[i]), int(counts[i])) for name, counts in counted.items()}
+        for i in range(count + 1)
+    }
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a run has measured of its reward model, as ``rlhf.evaluate`` writes it."""
+
+    run: int
+    result: Mapping[str, Any]
+
+
+def of_ceiling(doubles: Doubles, dialogues: int, measured: Sequence[Measured]) -> list[Table]:
+    """What the experts' agreement allows, beside what reward models reached on held-out dialogues."""
+    over_all = ceiling(doubles, dialogues)
+    if over_all.agreement.n == 0:
+        return []
+    by_ability = {
+        ability: _ceiling(found)
+        for ability in Ability
+        if (found := ceiling(doubles, dialogues, decided_by(doubles, ability))).agreement.n
+    }
+    by_run: dict[Hashable, dict[str, Estimate]] = {each.run: _reached(each.result, over_all) for each in measured}
+    abilities: dict[Hashable, dict[str, Estimate]] = {
+        (each.run, int(number)): {"accuracy": _estimate(share)}
+        for each in measured
+        for number, share in (each.result.get("by_ability") or {}).items()
+    }
+    return [
+        Table("ceiling", By.ALL, {"": _ceiling(over_all)}),
+        Table("ceiling", Grouping.ABILITY, by_ability),
+        Table("reward models", By.RUN, by_run),
+        Table("reward models", By.RUN_ABILITY, abilities),
+    ]
+
+
+def _ceiling(found: Ceiling) -> dict[str, Estimate]:
+    return {
+        Statistic.STRICT: found.agreement,
+        "ceiling_settled": found.settled,
+        "ceiling_fresh": found.fresh,
+    }
+
+
+def _reached(result: Mapping[str, Any], limit: Ceiling) -> dict[str, Estimate]:
+    accuracy = _estimate(result.get("accuracy"))
+    settled = limit.settled.value
+    true = None if accuracy.value is None or settled is None else true_accuracy(accuracy.value, settled)
+    return {
+        "accuracy": accuracy,
+        "experts_agree": _estimate(result.get("experts_agree")),
+        "longer_wins": _estimate(result.get("longer_wins")),
+        "true_accuracy": exactly(true, accuracy.n),
+    }
+
+
+def _estimate(share: Mapping[str, Any] | None) -> Estimate:
+    if not share or share.get("value") is None:
+        return UNDEFINED
+    return Estimate(share["value"], share.get("low"), share.get("high"), share.get("n", 0))

@@ -1,0 +1,125 @@
+"""The statistics on pages and in files."""
+
+from __future__ import annotations
+
+import csv
+import io
+from html import unescape
+
+import pytest
+from starlette.testclient import TestClient
+
+from annotation.bootstrap import Estimate
+from annotation.db import Database
+from annotation.store import imports, places, rankings, statistics
+from annotation.store.rankings import Submission
+from annotation.tables import Campaign
+from app import spreadsheet
+from app.curves import chart
+from app.i18n import LOCALES
+from tests.app.conftest import Browse
+from tests.conftest import Cast
+from tests.material import dialogue, ranked
+
+
+@pytest.fixture
+def admin(browse: Browse) -> TestClient:
+    return browse("sun")
+
+
+@pytest.fixture
+def ranked_twice(database: Database, cast: Cast, campaign: Campaign) -> None:
+    """Two turns that Li and Wang ranked: once alike, once with the first two the other way round."""
+    with database.writing() as session:
+        for name, orders in (("d1", ("A > B > C > D",) * 2), ("d2", ("A > B > C > D", "B > A > C > D"))):
+            imports.add(session, campaign, [dialogue(name, department="=cmd|' /C calc'!A0")], source="t", actor_id=None)
+            for user, order in zip((cast.li, cast.wang), orders, strict=True):
+                held = places.reserve_next(session, user, campaign)
+                assert held is not None
+                rankings.submit(session, held, Submission(f"{user.id}{name}", ranked(order), active_seconds=42.0))
+
+
+def test_without_rankings_the_page_says_what_is_missing(admin: TestClient, campaign: Campaign) -> None:
+    for part in ("agreement", "bias", "adjudication", "ceiling"):
+        assert "two doctors have ranked" in admin.get(f"/admin/campaigns/{campaign.id}/statistics/{part}").text
+    assert admin.get(f"/admin/campaigns/{campaign.id}/statistics/pace").status_code == 200
+
+
+@pytest.mark.usefixtures("ranked_twice")
+def test_agreement_is_shown_with_its_interval_and_its_turns(admin: TestClient, campaign: Campaign, cast: Cast) -> None:
+    page = unescape(admin.get(f"/admin/campaigns/{campaign.id}/statistics").text)
+    assert "91.7%" in page  # 11 of 12 pairs
+    assert "83.3% – 100.0%" in page
+    one, other = sorted((cast.li.id, cast.wang.id))
+    assert f"turns?annotator={one}&annotator={other}" in page
+    listed = admin.get(f"/admin/campaigns/{campaign.id}/turns?annotator={one}&annotator={other}").text
+    assert "d1 问题1" in listed
+    assert "李敏" in listed
+    other_pair = admin.get(f"/admin/campaigns/{campaign.id}/turns?annotator={one}&annotator={cast.chen.id}").text
+    assert "d1 问题1" not in other_pair
+
+
+@pytest.mark.usefixtures("ranked_twice")
+def test_every_part_stands_on_a_page_and_alone(admin: TestClient, campaign: Campaign) -> None:
+    for locale in LOCALES:
+        admin.cookies.set("locale", locale)
+        for part in statistics.SECTIONS:
+            where = f"/admin/campaigns/{campaign.id}/statistics/{part}"
+            assert admin.get(where).text.startswith("<!doctype html>")
+            alone = admin.get(where, headers={"hx-request": "true"}).text
+            assert alone.lstrip().startswith('<div id="part"')
+            assert "<html" not in alone
+
+
+def test_where_agreement_used_to_stand_leads_to_the_statistics(admin: TestClient, campaign: Campaign) -> None:
+    answer = admin.get(f"/admin/campaigns/{campaign.id}/agreement")
+    assert answer.status_code == 301
+    assert answer.headers["location"] == f"/admin/campaigns/{campaign.id}/statistics"
+
+
+def test_a_part_that_is_none_is_missing(admin: TestClient, browse: Browse, campaign: Campaign) -> None:
+    for name in ("nothing", "nothing.csv"):
+        assert admin.get(f"/admin/campaigns/{campaign.id}/statistics/{name}").status_code == 404
+    assert browse("li").get(f"/admin/campaigns/{campaign.id}/statistics").status_code == 404
+
+
+@pytest.mark.usefixtures("ranked_twice")
+def test_the_file_of_everything_holds_every_figure_and_no_formula(admin: TestClient, campaign: Campaign) -> None:
+    admin.cookies.set("locale", "zh")
+    answer = admin.get(f"/admin/campaigns/{campaign.id}/statistics/everything.csv")
+    assert answer.content.startswith(b"\xef\xbb\xbf")
+    assert "attachment" in answer.headers["content-disposition"]
+    header, *rows = csv.reader(io.StringIO(answer.content.decode("utf-8-sig")))
+    assert len(header) == 9
+    over_all = [row for row in rows if row[:2] == ["一致性", "一致性"] and row[2] == "总体"]
+    assert [float(row[5]) for row in over_all][:2] == [pytest.approx(11 / 12), 0.5]
+    assert {row[4] for row in over_all} >= {"Kendall τ-b", "Krippendorff α"}
+    departments = [row[3] for row in rows if row[2] == "按科室"]
+    assert departments == ["'=cmd|' /C calc'!A0"] * 5
+    numbers = [cell for row in rows for cell in row[5:]]
+    assert all(cell == "" or float(cell) is not None for cell in numbers)
+    texts = [cell for row in rows for cell in row[:5]]
+    assert not any(cell.startswith(("=", "+", "-", "@", "\t")) for cell in texts)
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t", "\r"])
+def test_a_text_that_would_run_stands_behind_an_apostrophe(start: str) -> None:
+    assert spreadsheet.safe(f"{start}1+1") == f"'{start}1+1"
+    assert spreadsheet.safe("a=1") == "a=1"
+
+
+def test_numbers_and_empty_cells_stay_what_they_are() -> None:
+    assert spreadsheet.write(["名"], [[-1.5], [None], ["a,b"]]).decode() == '\ufeff名\r\n-1.5\r\n""\r\n"a,b"\r\n'
+
+
+def test_a_curve_has_round_marks_and_stays_inside_its_picture() -> None:
+    drawn = chart(["1", "2", "3"], {"x": [Estimate(v, v - 0.01, v + 0.01, 9) for v in (0.61, 0.7, 0.66)]})
+    assert drawn is not None
+    assert [round(tick, 6) for _, tick in drawn.y_marks] == [0.6, 0.65, 0.7, 0.75]
+    places = [tuple(map(float, place.split(","))) for place in drawn.lines[0].points.split()]
+    assert all(0 <= x <= drawn.width and 0 <= y <= drawn.height for x, y in places)
+    assert places[0][1] > places[2][1] > places[1][1]  # what is higher stands higher
+
+
+def test_one_day_is_no_curve() -> None:
+    assert chart(["1"], {"x": [Estimate(1.0, None, None, 1)]}) is None
