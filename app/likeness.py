@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -25,23 +25,23 @@ LONGEST = 20_000
 
 @dataclass(frozen=True)
 class Near:
-    """Texts by their letters: which pairs are nearly the same, and each of them with what differs marked."""
+    """Which letters' texts are nearly the same, which are equal, and the former with what differs marked."""
 
-    pairs: tuple[tuple[str, str], ...]
-    equal: tuple[tuple[str, str], ...]
+    alike: tuple[tuple[str, ...], ...]
+    equal: tuple[tuple[str, ...], ...]
     texts: Mapping[str, Markup]
 
 
 def near(texts: Mapping[str, str]) -> Near:
-    """The pairs of nearly equal texts, the most alike first; a text is marked against the one most like it."""
+    """The groups of nearly equal texts; each is marked against the one most like it."""
     found = [(share, pair) for pair in combinations(texts, 2) if (share := likeness(*(texts[each] for each in pair)))]
     shown: dict[str, Markup] = {}
     for share, (first, second) in sorted(found, key=lambda each: -each[0]):
         if share < 1:
             ours, theirs = compared(texts[first], texts[second])
             shown = {first: ours, second: theirs} | shown
-    alike = tuple(pair for share, pair in found if share < 1)
-    return Near(alike, tuple(pair for share, pair in found if share == 1), shown)
+    alike = _together(pair for share, pair in found if share < 1)
+    return Near(alike, _together(pair for share, pair in found if share == 1), shown)
 
 
 def likeness(first: str, second: str) -> float:
@@ -57,6 +57,15 @@ def likeness(first: str, second: str) -> float:
         return 0
     equal = sum(len(segment.text) for segment in differences(first, second)[0] if not segment.differs)
     return 2 * equal / both if 2 * equal >= NEAR * both else 0
+
+
+def _together(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:
+    groups: list[set[str]] = []
+    for pair in pairs:
+        touched = [group for group in groups if group & set(pair)]
+        groups = [group for group in groups if group not in touched]
+        groups.append(set(pair).union(*touched))
+    return tuple(tuple(sorted(group)) for group in groups)
 
 
 def compared(first: str, second: str) -> tuple[Markup, Markup]:

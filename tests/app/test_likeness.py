@@ -20,7 +20,7 @@ OTHER = "头痛的原因很多，请告诉我痛在哪里，痛了多久，有�
 
 def test_a_dose_that_differs_is_found_and_marked() -> None:
     found = likeness.near({"A": ADVICE, "B": OTHER, "C": WRONG_DOSE})
-    assert found.pairs == (("A", "C"),)
+    assert found.alike == (("A", "C"),)
     assert found.equal == ()
     assert set(found.texts) == {"A", "C"}
     assert "每次<mark>0.5</mark>克" in found.texts["A"]
@@ -29,13 +29,13 @@ def test_a_dose_that_differs_is_found_and_marked() -> None:
 
 def test_equal_texts_are_said_to_be_equal_and_bear_no_marks() -> None:
     found = likeness.near({"A": ADVICE, "B": ADVICE})
-    assert (found.pairs, found.equal, dict(found.texts)) == ((), (("A", "B"),), {})
+    assert (found.alike, found.equal, dict(found.texts)) == ((), (("A", "B"),), {})
 
 
 def test_a_text_is_marked_against_the_one_most_like_it() -> None:
     further = WRONG_DOSE.replace("四次", "三次")
     found = likeness.near({"A": ADVICE, "B": WRONG_DOSE, "C": further})
-    assert found.pairs == (("A", "B"), ("A", "C"), ("B", "C"))
+    assert found.alike == (("A", "B", "C"),)
     assert "四<" not in found.texts["A"]  # against B, not against C
 
 
@@ -64,7 +64,7 @@ def test_two_letters_are_compared_as_they_are_shown(browse: Browse, database: Da
     client = browse("li")
     path = next_turn(client, campaign)
     page = client.get(path).text
-    assert "are nearly the same; what differs is marked" in page
+    assert "nearly the same; what differs is marked" in page
     assert page.count("<mark>") == 2
     answers = {of: client.get(f"{path}/compare?of={of}") for of in ("ab", "ba", "cd", "aa", "a", "ae", "abc")}
     assert [answer.status_code for answer in answers.values()] == [200, 200, 200, 422, 422, 422, 422]

@@ -1,10 +1,11 @@
-"""A desk to rank at: the web alone, served by a thread, on a campaign of turns whose responses say who they are."""
+"""A desk to rank at: the web alone, served by a thread, which is up in a second and needs no worker."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import uvicorn
@@ -18,22 +19,30 @@ from tests.conftest import password_of, wait_for
 from tests.installation import PEOPLE, answers, free_port
 
 
+@dataclass(frozen=True)
+class Desk:
+    """Where the web is reached, and its database for a look behind the pages."""
+
+    url: str
+    database: Database
+
+
 @contextmanager
-def a_desk(home: Path, database_url: str) -> Iterator[tuple[str, Database]]:
-    """The address of a web on a migrated database with a small cast, and that database."""
+def a_desk(home: Path, database_url: str) -> Iterator[Desk]:
+    """A web on a migrated database with a small cast; at the end it is gone."""
     settings = Settings(home=home, port=free_port(), DATABASE_URL=database_url, REDIS_URL="redis://127.0.0.1:1/0")
     database = Database(database_url)
     with database.writing() as session:
         for login, (name, role) in PEOPLE.items():
             people.add(session, login, name, role, password_hash=hash_password(password_of(login)))
     app = create_app(settings)
-    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="critical"))
     serving = threading.Thread(target=server.run, daemon=True)
     serving.start()
-    address = f"http://{settings.host}:{settings.port}"
+    desk = Desk(f"http://{settings.host}:{settings.port}", database)
     try:
-        wait_for(lambda: answers(address), 60)
-        yield address, database
+        wait_for(lambda: answers(desk.url), 60)
+        yield desk
     finally:
         server.should_exit = True
         serving.join(20)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, ConsoleMessage, Locator, Page, expect, sync_playwright
 
+from tests.browser.desk import Desk
 from tests.browser.install import chromium
 from tests.conftest import password_of
 from tests.installation import Installation
@@ -26,7 +27,9 @@ def a_browser() -> Iterator[Browser]:
 class Seat:
     """One person in a window of their own, logged in by the login page, in Chinese."""
 
-    def __init__(self, browser: Browser, installation: Installation, login: str, *, bypass_csp: bool = False) -> None:
+    def __init__(
+        self, browser: Browser, installation: Installation | Desk, login: str, *, bypass_csp: bool = False
+    ) -> None:
         self.complaints: list[str] = []
         context = browser.new_context(
             viewport={"width": 1440, "height": 900},
