@@ -107,11 +107,11 @@ class RankingDesk {
   name(number, clear) {
     const index = this.asked ?? this.state.openBoundary();
     if (!this.state.name(index, number, clear)) { this.say(this.words.say("nothing")); return; }
-    const focused = this.view.focused();
-    const next = this.state.openBoundary();
+    const tabbed = this.view.focused()?.startsWith("[data-boundary"); // then the focus goes on to the next one
+    const next = this.state.openBoundary() ?? index;
     const sentence = this.words.say("named", { ability: this.words.ability(number), place: index + 1 });
-    this.changed(clear ? `${sentence}, ${this.words.say("clear")}` : sentence, focused ? next ?? index : null);
-    if (focused) this.view.order.querySelector(`[data-boundary="${this.asked}"]`)?.focus();
+    this.changed(clear ? `${sentence}, ${this.words.say("clear")}` : sentence);
+    if (tabbed) this.view.order.querySelector(`[data-boundary="${next}"]`).focus();
   }
 
   clearly() {
