@@ -15,9 +15,10 @@ class NamedPlace(Base):
     """That the admin keeps a place of a turn for somebody. The turn counts those that are not taken yet."""
 
     __tablename__ = "named_places"
+    __table_args__ = (Index("ix_named_places_user", "user_id", "taken"),)
 
     turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), primary_key=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True, index=True)
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
     taken: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 

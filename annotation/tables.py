@@ -30,6 +30,12 @@ from annotation.review_policy import ReviewPolicy
 
 Json = JSON().with_variant(JSONB(), "postgresql")
 
+IN_QUEUE = "state IN ('open', 'one ranking') AND places_taken + places_named < 2"
+"""A turn that waits for rankings and has a place which is kept for nobody: what the indexes of the queue hold.
+
+Whoever wants the indexes to be used says it in the same words, not with parameters.
+"""
+
 
 def choice(kind: type[enum.StrEnum]) -> TypeEngine[Any]:
     """A column that holds one value of an enumeration, as text with a check."""
@@ -255,6 +261,7 @@ class Turn(Base):
     ``history`` is a list of [patient, doctor] pairs. ``places_taken`` and ``holder_id`` (who holds the only one) repeat
     what the assignments say, so that the next turn is found through an index; whoever changes a place changes them in
     the same transaction; ``places_named`` counts the free places that are kept for people named by the admin.
+    The queue's indexes are read in their own order, so that the next turn costs the same however many there are.
     ``contested_ability`` is the most important one that decides a contested pair. ``score_spread`` and ``best_score``
     are the standard deviation and the maximum of a reward model's scores of the K, from the run ``scored_by_run``.
     """
@@ -262,7 +269,8 @@ class Turn(Base):
     __tablename__ = "turns"
     __table_args__ = (
         UniqueConstraint("dialogue_id", "number"),
-        Index("ix_turns_queue", "campaign_id", "state", "places_taken", "holder_id", "priority", "id"),
+        Index("ix_turns_state", "campaign_id", "state", "id"),
+        Index("ix_turns_gold", "campaign_id", "id", sqlite_where=text("gold"), postgresql_where=text("gold")),
         Index("ix_turns_review", "state", "contested_ability", "id"),
         Index("ix_turns_audit", "id", sqlite_where=text("audit_drawn"), postgresql_where=text("audit_drawn")),
         CheckConstraint("places_taken BETWEEN 0 AND 2", name="two_places"),
@@ -300,6 +308,20 @@ class Turn(Base):
     responses: Mapped[list[Response]] = relationship(order_by="Response.number", lazy="selectin")
 
 
+Index(
+    "ix_turns_queue",
+    *(Turn.campaign_id, Turn.places_taken, Turn.holder_id, Turn.priority.desc(), Turn.id),
+    sqlite_where=text(IN_QUEUE),
+    postgresql_where=text(IN_QUEUE),
+)
+Index(
+    "ix_turns_informative",
+    *(Turn.campaign_id, Turn.places_taken, Turn.holder_id, Turn.priority.desc(), Turn.score_spread.desc(), Turn.id),
+    sqlite_where=text(f"{IN_QUEUE} AND score_spread IS NOT NULL"),
+    postgresql_where=text(f"{IN_QUEUE} AND score_spread IS NOT NULL"),
+)
+
+
 class Response(Base):
     """One of the K responses; ``number`` is its letter: 0 is A."""
 
@@ -329,6 +351,7 @@ class Assignment(Base):
         CheckConstraint("place IS NULL OR (purpose = 'label' AND place IN (1, 2))", name="two_places_for_labelling"),
         CheckConstraint("place IS NULL OR state IN ('reserved', 'submitted')", name="place_only_while_held"),
         Index("ix_assignments_user", "user_id", "state"),
+        Index("ix_assignments_finished", "user_id", "finished_at", "id"),
         Index(
             "ix_assignments_lease",
             "leased_until",

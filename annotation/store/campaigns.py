@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
-from annotation.store import audit
+from annotation.store import audit, naming
 from annotation.tables import (
     Assignment,
     Campaign,
@@ -121,25 +121,16 @@ def members(session: Session, campaign_id: int) -> Sequence[User]:
     return session.scalars(wanted).all()
 
 
-def available(session: Session, campaign_id: int) -> Sequence[int]:
-    """The ids of the members who are at work: neither invited still, nor paused, nor deactivated."""
-    active = (
-        select(Membership.user_id)
-        .join(User)
-        .where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)
-    )
-    return session.scalars(active).all()
-
-
 def at_work(session: Session, campaign_id: int, now: datetime | None = None) -> Sequence[int]:
-    """Those of the available who were seen lately; all of them where nobody was.
+    """The members who are active and were seen lately; all who are active where nobody was.
 
     Who is away without having been paused must not hold up the others: evenness waits for whoever is behind.
     """
     lately = (now or utcnow()) - AT_WORK
-    everybody = available(session, campaign_id)
-    seen = select(LoginSession.user_id).where(LoginSession.user_id.in_(everybody), LoginSession.seen_at > lately)
-    return session.scalars(seen.distinct()).all() or everybody
+    seen = exists().where(LoginSession.user_id == User.id, LoginSession.seen_at > lately)
+    active = select(User.id, seen).join(Membership, Membership.user_id == User.id)
+    rows = session.execute(active.where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)).all()
+    return [user_id for user_id, here in rows if here] or [user_id for user_id, _ in rows]
 
 
 def set_members(session: Session, campaign: Campaign, user_ids: set[int], *, actor_id: int | None) -> None:
@@ -149,6 +140,7 @@ def set_members(session: Session, campaign: Campaign, user_ids: set[int], *, act
         return
     leaving = delete(Membership).where(Membership.campaign_id == campaign.id, Membership.user_id.in_(before - user_ids))
     session.execute(leaving)
+    naming.withdraw_all(session, before - user_ids, campaign.id)
     session.add_all(Membership(campaign_id=campaign.id, user_id=user_id) for user_id in user_ids - before)
     count_pairs_anew(session, campaign.id)
     audit.record(session, actor_id, "members changed", f"campaign {campaign.id}", members=sorted(user_ids))
@@ -174,7 +166,8 @@ def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:
 def rankings_today(session: Session, user_id: int, now: datetime | None = None) -> int:
     """How many turns somebody has ranked in the last 24 hours."""
     since = (now or utcnow()) - timedelta(hours=24)
-    mine = select(func.count(Ranking.id)).join(Ranking.assignment).where(Assignment.user_id == user_id)
+    lately = (Assignment.user_id == user_id) & (Assignment.finished_at > since)
+    mine = select(func.count(Ranking.id)).join(Ranking.assignment).where(lately)
     return session.scalar(mine.where(Ranking.version == 1, Ranking.created_at > since)) or 0
 
 

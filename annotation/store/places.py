@@ -1,39 +1,51 @@
 """The two places of a turn: who takes one, who gives one back, and what that means for the turn.
 
 Every function that changes a place locks the turn first: a row lock on PostgreSQL, the write transaction on SQLite.
+Whoever asks for a turn locks their membership before it.
 """
 
 from __future__ import annotations
 
+import enum
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from math import comb
 
-from sqlalchemy import ColumnElement, case, exists, func, select, update
+from sqlalchemy import Select, case, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased, lazyload
 
-from annotation.assignment import Choice, Join, choices
+from annotation.assignment import choices
 from annotation.db import utcnow
+from annotation.measure_tables import NamedPlace
 from annotation.refusals import Conflict, Missing
-from annotation.store import audit, campaigns
+from annotation.store import audit, campaigns, counted, handouts, limits, naming, turn_queue
+from annotation.store.limits import Limit
+from annotation.store.turn_queue import Found, Seeker
 from annotation.tables import (
     Assignment,
     AssignmentState,
     Campaign,
     Draft,
+    Membership,
     PairCount,
     Purpose,
     Turn,
+    TurnOrder,
     TurnState,
     User,
+    UserState,
 )
 
+PLACES = 2
+WAITING_FOR_RANKINGS = turn_queue.WAITING_FOR_RANKINGS
 RELEASES_BEFORE_REVIEW = 2
 """So often a place is freed because somebody could not judge; the next time the turn goes to the adjudicator."""
 
-WAITING_FOR_RANKINGS = (TurnState.OPEN, TurnState.ONE_RANKING)
 EXPIRED_AT_ONCE = 50
+ATTEMPTS = 100
+"""Each is lost only to somebody who took a place in that moment."""
 
 
 def lock_turn(session: Session, turn_id: int) -> Turn:
@@ -49,217 +61,299 @@ def lock_turn(session: Session, turn_id: int) -> Turn:
 def reserve_next(session: Session, user: User, campaign: Campaign, now: datetime | None = None) -> Assignment | None:
     """The turn that this annotator ranks next: the one they hold, else a place by the rule of even sharing.
 
-    None only where nothing is left for them.
+    Calibration comes before other work, and a share of the hand-outs measures people instead of settling a turn. None
+    only where nothing is left for them, which ``why_nothing`` explains. Of several requests of one annotator at once
+    each waits for the one before, so all of them come to hold the same turn.
     """
     now = now or utcnow()
+    membership = session.get(Membership, (campaign.id, user.id), with_for_update={"of": Membership})
     held = held_by(session, user.id, campaign.id)
-    if held is not None:
-        renew(session, held, now)
+    if held is not None and _extend(session, held, campaign, now):
         return held
-    if not campaign.open or user.id not in campaigns.available(session, campaign.id):
+    if membership is None or not campaign.open or membership.user.state is not UserState.ACTIVE:
         return None
-    turn = _find(session, user, campaign)
-    if turn is None and reclaim_expired(session, campaign.id, now):
-        turn = _find(session, user, campaign)
-    return None if turn is None else _take(session, turn, user, now)
+    if limits.allowance(session, membership, now).reached is not None:
+        return None
+    measuring = handouts.to_calibrate(session, user.id, campaign.id, now)
+    measuring = measuring or handouts.to_measure(session, user.id, campaign, now)
+    if measuring is not None:
+        return measuring
+    seeker = Seeker.of(user.id, campaign, now)
+    found = _find(session, seeker)
+    if found is None and reclaim_expired(session, campaign.id, now):
+        found = _by_rule(session, seeker) or turn_queue.anything(session, seeker)
+    return None if found is None else _take(session, found, user, campaign, now)
 
 
 def held_by(session: Session, user_id: int, campaign_id: int) -> Assignment | None:
     """The reserved assignment of somebody in a campaign, of a turn that can still use their ranking."""
-    return session.scalar(
+    useful = Turn.state.in_((*WAITING_FOR_RANKINGS, TurnState.CONTESTED)) | (Assignment.purpose != Purpose.LABEL)
+    held = (
         select(Assignment)
         .join(Turn)
-        .where(
-            Assignment.user_id == user_id,
-            Assignment.state == AssignmentState.RESERVED,
-            Turn.campaign_id == campaign_id,
-            Turn.state.in_((*WAITING_FOR_RANKINGS, TurnState.CONTESTED)),
-        )
+        .where(Assignment.user_id == user_id, Assignment.state == AssignmentState.RESERVED)
+        .where(Turn.campaign_id == campaign_id, useful)
         .order_by(Assignment.id)
         .limit(1)
     )
+    return session.scalar(held.options(lazyload(Assignment.turn)))
 
 
 def renew(session: Session, assignment: Assignment, now: datetime | None = None) -> bool:
     """Extends the lease of an assignment that is still reserved; says whether it was."""
-    until = (now or utcnow()) + timedelta(minutes=assignment.turn.campaign.lease_minutes)
-    won = session.scalar(
-        update(Assignment)
-        .where(Assignment.id == assignment.id, Assignment.state == AssignmentState.RESERVED)
-        .values(leased_until=until)
-        .returning(Assignment.id)
-    )
-    return won is not None
+    return _extend(session, assignment, assignment.turn.campaign, now or utcnow())
 
 
 def reclaim_expired(session: Session, campaign_id: int, now: datetime) -> int:
     """Frees the places whose lease has run out and says how many; what was drafted there stays.
 
-    A turn that somebody works on this moment is passed over, so this never waits for anyone.
+    A turn that somebody works on this moment is passed over, so this never waits for anyone; a lease that was renewed
+    meanwhile stands.
     """
     run_out = (
-        (Assignment.state == AssignmentState.RESERVED)
-        & (Assignment.leased_until < now)
-        & (Assignment.purpose == Purpose.LABEL)
-    )
-    turns = session.scalars(
-        select(Turn)
-        .where(Turn.campaign_id == campaign_id, exists().where(run_out, Assignment.turn_id == Turn.id))
-        .order_by(Turn.id)
+        select(Assignment.turn_id)
+        .join(Turn)
+        .where(text("assignments.state = 'reserved'"), Assignment.leased_until < now)
+        .where(Assignment.purpose == Purpose.LABEL, Turn.campaign_id == campaign_id)
+        .order_by(Assignment.leased_until)
         .limit(EXPIRED_AT_ONCE)
+    )
+    ids = session.scalars(run_out).all()
+    turns = (
+        select(Turn)
+        .where(Turn.id.in_(ids))
+        .order_by(Turn.id)
         .with_for_update(of=Turn, skip_locked=True)
+        .options(*turn_queue.LIGHT)
         .execution_options(populate_existing=True)
-    ).all()
-    freed = 0
-    for turn in turns:
-        on_turn = select(Assignment).where(run_out, Assignment.turn_id == turn.id)
-        for assignment in session.scalars(on_turn.execution_options(populate_existing=True)).all():
-            leave_place(session, turn, assignment, AssignmentState.EXPIRED)
-            freed += 1
-    return freed
+    )
+    held = [(turn, holders(session, turn.id)) for turn in session.scalars(turns).all()]
+    held.sort(key=lambda each: sorted(holder.user_id for holder in each[1]))  # the order in which pairs are counted
+    return sum(
+        leave_place(session, turn, assignment, AssignmentState.EXPIRED, run_out_by=now)
+        for turn, both in held
+        for assignment in both
+    )
 
 
 def cannot_judge(session: Session, assignment: Assignment, reason: str, now: datetime | None = None) -> None:
-    """Frees the place for someone else, or sends the turn to the adjudicator when that happened twice already."""
+    """Frees the place for someone else, or sends the turn to the adjudicator when that happened twice already.
+
+    A turn that was to measure somebody is not moved by it.
+    """
     turn = lock_turn(session, assignment.turn_id)
-    session.refresh(assignment)
-    if assignment.state is not AssignmentState.RESERVED:
+    if not leave_place(session, turn, assignment, AssignmentState.CANNOT_JUDGE):
         raise Conflict("This turn is no longer reserved for you, so there is nothing to hand back.")
     assignment.reason = reason
     assignment.finished_at = now or utcnow()
-    leave_place(session, turn, assignment, AssignmentState.CANNOT_JUDGE)
-    if turn.state in WAITING_FOR_RANKINGS:
+    if assignment.purpose is Purpose.LABEL and turn.state in WAITING_FOR_RANKINGS:
         turn.times_unjudgeable += 1
         if turn.times_unjudgeable > RELEASES_BEFORE_REVIEW:
             turn.state = TurnState.CONTESTED
     audit.record(session, assignment.user_id, "could not judge", f"turn {turn.id}")
 
 
-def leave_place(session: Session, turn: Turn, assignment: Assignment, state: AssignmentState) -> None:
-    """Gives a place back; the turn is locked by the caller."""
-    others = [other for other in holders(session, turn.id) if other.id != assignment.id]
-    if others:
-        _count_shared(session, turn.campaign_id, assignment.user_id, others[0].user_id, -1)
-    assignment.place = None
-    assignment.state = state
-    turn.places_taken = len(others)
-    turn.holder_id = others[0].user_id if others else None
+def leave_place(
+    session: Session, turn: Turn, assignment: Assignment, state: AssignmentState, *, run_out_by: datetime | None = None
+) -> bool:
+    """Gives a place back, if it is still reserved and, where asked, its lease had run out by then; says whether so.
+
+    The turn is locked by the caller.
+    """
+    still = (Assignment.id == assignment.id) & (Assignment.state == AssignmentState.RESERVED)
+    if run_out_by is not None:
+        still &= Assignment.leased_until < run_out_by
+    left = update(Assignment).where(still).values(place=None, state=state).returning(Assignment.id)
+    if session.scalar(left) is None:
+        return False
+    session.refresh(assignment, ["place", "state"])
     if state is AssignmentState.CANNOT_JUDGE:
         session.query(Draft).filter(Draft.assignment_id == assignment.id).delete()
+    if assignment.purpose is Purpose.LABEL:
+        _settle_books_after_leaving(session, turn, assignment.user_id, for_good=state is AssignmentState.CANNOT_JUDGE)
+    return True
+
+
+def _settle_books_after_leaving(session: Session, turn: Turn, user_id: int, *, for_good: bool) -> None:
+    others = [other for other in holders(session, turn.id) if other.user_id != user_id]
+    if others and turn.places_taken == PLACES:
+        _count_shared(session, turn, user_id, others[0].user_id, -1)
+    turn.places_taken = len(others)
+    turn.holder_id = others[0].user_id if len(others) == 1 else None
+    naming.left(session, turn, user_id, for_good=for_good)
     session.flush()
 
 
 def take_place(session: Session, turn: Turn, assignment: Assignment) -> bool:
-    """Gives the assignment a free place of the turn, which the caller has locked; says whether there was one."""
+    """Gives the assignment a free place of the turn, which the caller has locked; says whether there was one for it."""
     others = holders(session, turn.id)
     free = {1, 2} - {other.place for other in others}
-    if not free or turn.state not in WAITING_FOR_RANKINGS:
+    if turn.state not in WAITING_FOR_RANKINGS or len(free) <= naming.kept_for_others(session, turn, assignment.user_id):
         return False
     assignment.state = AssignmentState.RESERVED
     assignment.place = min(free)
     turn.places_taken = len(others) + 1
     turn.holder_id = None if others else assignment.user_id
-    if others:
-        _count_shared(session, turn.campaign_id, assignment.user_id, others[0].user_id, +1)
+    naming.taken(session, turn, assignment.user_id)
     session.flush()
+    if others:
+        _count_shared(session, turn, assignment.user_id, others[0].user_id, +1)
     return True
 
 
 def holders(session: Session, turn_id: int) -> Sequence[Assignment]:
     """The one or two assignments that hold a place of the turn, the first place first."""
     held = select(Assignment).where(Assignment.turn_id == turn_id, Assignment.place.is_not(None))
-    return session.scalars(held.order_by(Assignment.place)).all()
+    return session.scalars(held.order_by(Assignment.place).options(lazyload(Assignment.turn))).all()
 
 
-def left_for(session: Session, user: User, campaign: Campaign) -> int:
-    """How many turns of the campaign this annotator could still be given, the one that they hold included."""
-    free = select(func.count(Turn.id)).where(_free_for(user.id, campaign.id))
-    return (session.scalar(free) or 0) + (held_by(session, user.id, campaign.id) is not None)
+def left_for(session: Session, user: User, campaign: Campaign, now: datetime | None = None) -> int:
+    """How many turns of the campaign this annotator could still be given, the one that they hold included.
+
+    Beyond 2,000 turns the count of the queue is up to half a minute old. Turns that are kept at this moment for
+    colleagues who are in the middle of a dialogue count, as they may become free; limits are kept to.
+    """
+    queue = (Turn.campaign_id == campaign.id) & turn_queue.QUEUED
+    free = counted.of(session, ("queue", campaign.id), select(func.count(Turn.id)).where(queue))
+    begun, had, named = session.execute(_own_part(user.id, campaign.id)).one()
+    held = held_by(session, user.id, campaign.id) is not None
+    left: int = max(0, free - begun - had) + named + held
+    membership = session.get(Membership, (campaign.id, user.id))
+    most = None if membership is None else limits.allowance(session, membership, now).left
+    return left if most is None else min(left, max(most, int(held)))
 
 
-def _find(session: Session, user: User, campaign: Campaign) -> Turn | None:
-    for choice in _choices(session, user, campaign):
-        # A row that somebody holds for a moment is passed over first, and waited for before saying that none is left.
-        for skip_locked in (True, False):
-            turn = _pick(session, user, campaign, choice, skip_locked=skip_locked)
-            if turn is not None:
-                return turn
+class Nothing(enum.StrEnum):
+    """Why somebody is given no turn."""
+
+    CLOSED = "closed"
+    PAUSED = "paused"
+    LIMIT_OF_A_DAY = "limit of a day"
+    LIMIT_IN_ALL = "limit in all"
+    KEPT = "kept"
+    DONE = "done"
+
+
+def why_nothing(session: Session, user: User, campaign: Campaign, now: datetime | None = None) -> Nothing:
+    """Why there is no turn for somebody who asked for one."""
+    membership = session.get(Membership, (campaign.id, user.id))
+    if not campaign.open or membership is None:
+        return Nothing.CLOSED
+    if membership.user.state is not UserState.ACTIVE:
+        return Nothing.PAUSED
+    reached = limits.allowance(session, membership, now).reached
+    if reached is not None:
+        return Nothing.LIMIT_OF_A_DAY if reached is Limit.DAY else Nothing.LIMIT_IN_ALL
+    return Nothing.KEPT if left_for(session, user, campaign, now) else Nothing.DONE
+
+
+def _own_part(user_id: int, campaign_id: int) -> Select[int, int, int]:
+    """Of the queue: what they have begun themselves, and what they handed back; beside it, what is named for them."""
+    queue = select(func.count(Turn.id)).where(Turn.campaign_id == campaign_id, turn_queue.QUEUED)
+    begun = queue.where(Turn.places_taken == 1, Turn.holder_id == user_id)
+    own = (Assignment.user_id == user_id) & (Assignment.purpose == Purpose.LABEL)
+    handed_back = queue.join(Assignment, Assignment.turn_id == Turn.id).where(
+        own, Assignment.state == AssignmentState.CANNOT_JUDGE
+    )
+    kept = (NamedPlace.user_id == user_id) & NamedPlace.taken.is_(False) & Turn.state.in_(WAITING_FOR_RANKINGS)
+    only_theirs = Turn.places_taken + Turn.places_named >= PLACES
+    named = select(func.count(Turn.id)).join(NamedPlace, NamedPlace.turn_id == Turn.id)
+    named = named.where(Turn.campaign_id == campaign_id, kept, only_theirs)
+    return select(begun.scalar_subquery(), handed_back.scalar_subquery(), named.scalar_subquery())
+
+
+def _extend(session: Session, assignment: Assignment, campaign: Campaign, now: datetime) -> bool:
+    until = now + timedelta(minutes=campaign.lease_minutes)
+    still = (Assignment.id == assignment.id) & (Assignment.state == AssignmentState.RESERVED)
+    extended = update(Assignment).where(still).values(leased_until=until).returning(Assignment.id)
+    return session.scalar(extended) is not None
+
+
+def _find(session: Session, seeker: Seeker) -> Found | None:
+    """A turn by the rules. What was lost to somebody faster is looked for again, so None means that nothing is left."""
+    turn_queue.mark(session)
+    for _ in range(ATTEMPTS):
+        found = _by_rule(session, seeker) or turn_queue.anything(session, seeker)
+        alone = seeker.order is not TurnOrder.DIALOGUE
+        if found is not None and (alone or turn_queue.still_free(session, seeker, found.turn)):
+            return found
+        if not turn_queue.wait_for_any(session, seeker):
+            return None
+    raise Conflict("Many people ask for turns at this moment: try again.")
+
+
+def _by_rule(session: Session, seeker: Seeker) -> Found | None:
+    found = turn_queue.named_for(session, seeker)
+    if found is None and seeker.order is TurnOrder.DIALOGUE:
+        found = turn_queue.continued(session, seeker)
+    if found is not None:
+        return found
+    team = campaigns.at_work(session, seeker.campaign_id, seeker.now)
+    colleagues = [other for other in team if other != seeker.user_id]
+    shared, least = _shared(session, seeker, [seeker.user_id, *colleagues])
+    waiting = turn_queue.begun_by(session, seeker)
+    for choice in choices(colleagues, shared, waiting, least=least):
+        found = turn_queue.chosen(session, seeker, choice)
+        if found is not None:
+            return found
     return None
 
 
-def _choices(session: Session, user: User, campaign: Campaign) -> list[Choice]:
-    colleagues = [other for other in campaigns.at_work(session, campaign.id) if other != user.id]
-    begun = select(Turn.holder_id).where(_free_for(user.id, campaign.id), Turn.places_taken == 1).distinct()
-    fresh = select(exists().where(_free_for(user.id, campaign.id), Turn.places_taken == 0))
-    return choices(
-        colleagues,
-        _shared_with(session, campaign.id, user.id),
-        [holder for holder in session.scalars(begun) if holder is not None],
-        fresh=bool(session.scalar(fresh)),
+def _take(session: Session, found: Found, user: User, campaign: Campaign, now: datetime) -> Assignment:
+    turn = found.turn
+    before = select(Assignment).where(
+        Assignment.turn_id == turn.id, Assignment.user_id == user.id, Assignment.purpose == Purpose.LABEL
     )
-
-
-def _free_for(user_id: int, campaign_id: int) -> ColumnElement[bool]:
-    """Turns with a free place that this annotator has not ranked or handed back already."""
-    had = exists().where(
-        Assignment.turn_id == Turn.id,
-        Assignment.user_id == user_id,
-        Assignment.purpose == Purpose.LABEL,
-        Assignment.state != AssignmentState.EXPIRED,
-    )
-    return (Turn.campaign_id == campaign_id) & Turn.state.in_(WAITING_FOR_RANKINGS) & (Turn.places_taken < 2) & ~had
-
-
-def _pick(session: Session, user: User, campaign: Campaign, choice: Choice, *, skip_locked: bool) -> Turn | None:
-    begun = Turn.holder_id == choice.colleague if isinstance(choice, Join) else Turn.places_taken == 0
-    wanted = (
-        select(Turn)
-        .where(_free_for(user.id, campaign.id), begun)
-        .order_by(Turn.priority.desc(), Turn.id)
-        .limit(1)
-        .with_for_update(of=Turn, skip_locked=skip_locked)
-        .execution_options(populate_existing=True)
-    )
-    return session.scalar(wanted)
-
-
-def _take(session: Session, turn: Turn, user: User, now: datetime) -> Assignment:
-    until = now + timedelta(minutes=turn.campaign.lease_minutes)
-    assignment = session.scalar(
-        select(Assignment).where(
-            Assignment.turn_id == turn.id, Assignment.user_id == user.id, Assignment.purpose == Purpose.LABEL
-        )
-    )
+    assignment = session.scalar(before.options(lazyload(Assignment.turn)))
     if assignment is None:
-        order = random.SystemRandom().sample(range(turn.campaign.k), turn.campaign.k)
+        order = random.SystemRandom().sample(range(campaign.k), campaign.k)
         assignment = Assignment(turn=turn, user_id=user.id, purpose=Purpose.LABEL, response_order=order)
         session.add(assignment)
-    assignment.leased_until = until
+    assignment.leased_until = now + timedelta(minutes=campaign.lease_minutes)
+    assignment.selection_probability = found.probability
     if not take_place(session, turn, assignment):
         raise AssertionError(f"turn {turn.id} was picked for a free place that it does not have")
     return assignment
 
 
-def _shared_with(session: Session, campaign_id: int, user_id: int) -> dict[int, int]:
-    mine = select(PairCount).where(
-        PairCount.campaign_id == campaign_id,
-        (PairCount.low_user_id == user_id) | (PairCount.high_user_id == user_id),
-    )
-    return {
-        row.high_user_id if row.low_user_id == user_id else row.low_user_id: row.turns for row in session.scalars(mine)
-    }
+def _shared(session: Session, seeker: Seeker, team: Sequence[int]) -> tuple[dict[int, int], int]:
+    """How much this annotator shares with each other, and how much that pair of the team shares that shares least."""
+    counted_ones = (PairCount.campaign_id == seeker.campaign_id) & PairCount.low_user_id.in_(team)
+    counted_ones &= PairCount.high_user_id.in_(team)
+    rows = session.execute(select(PairCount.low_user_id, PairCount.high_user_id, PairCount.turns).where(counted_ones))
+    pairs = {(low, high): turns for low, high, turns in rows}
+    least = min(pairs.values(), default=0) if len(pairs) == comb(len(team), 2) else 0
+    me = seeker.user_id
+    return {high if low == me else low: turns for (low, high), turns in pairs.items() if me in (low, high)}, least
 
 
-def _count_shared(session: Session, campaign_id: int, one: int, other: int, change: int) -> None:
+def _count_shared(session: Session, turn: Turn, one: int, other: int, change: int) -> None:
+    """Counts what two annotators come to share: a turn, or its dialogue if that is the first of it; none by name."""
+    if naming.in_play(session, turn.id):
+        return
+    if turn.campaign.turn_order is TurnOrder.DIALOGUE and _share_more_of_it(session, turn, one, other):
+        return
     low, high = sorted((one, other))
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    counted = insert(PairCount).values(
-        campaign_id=campaign_id, low_user_id=low, high_user_id=high, turns=max(change, 0)
+    first = insert(PairCount).values(
+        campaign_id=turn.campaign_id, low_user_id=low, high_user_id=high, turns=max(change, 0)
     )
     changed = PairCount.turns + change
     session.execute(
-        counted.on_conflict_do_update(
+        first.on_conflict_do_update(
             index_elements=["campaign_id", "low_user_id", "high_user_id"],
             set_={"turns": case((changed < 0, 0), else_=changed)},
         )
     )
+
+
+def _share_more_of_it(session: Session, turn: Turn, one: int, other: int) -> bool:
+    """Whether the two hold both places of another turn of the dialogue."""
+    mine, theirs = aliased(Assignment), aliased(Assignment)
+    both = (
+        select(Turn.id)
+        .join(mine, (mine.turn_id == Turn.id) & (mine.user_id == one) & mine.place.is_not(None))
+        .join(theirs, (theirs.turn_id == Turn.id) & (theirs.user_id == other) & theirs.place.is_not(None))
+        .where(Turn.dialogue_id == turn.dialogue_id, Turn.id != turn.id)
+    )
+    return session.scalar(both.limit(1)) is not None

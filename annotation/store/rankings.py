@@ -71,14 +71,15 @@ def submit(session: Session, assignment: Assignment, submission: Submission, now
         return _same_again(stored, assignment, submission)
     late = _comes_late(session, turn, assignment)
     stored = _keep(session, assignment, submission, late=late, now=now or utcnow())
+    assignment.finished_at = stored.created_at
     if late:
         if assignment.state is AssignmentState.RESERVED:  # nothing keeps its annotator any longer
             places.leave_place(session, turn, assignment, AssignmentState.EXPIRED)
     else:
         assignment.state = AssignmentState.SUBMITTED
-        assignment.finished_at = stored.created_at
         session.flush()
-        _move_on(session, turn, stored.created_at)
+        if assignment.purpose is Purpose.LABEL:  # the others measure people and settle nothing
+            _move_on(session, turn, stored.created_at)
     return stored
 
 

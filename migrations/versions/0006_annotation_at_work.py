@@ -16,6 +16,20 @@ down_revision: str | None = "0005"
 branch_labels: str | Sequence[str] | None = None
 depends_on: str | Sequence[str] | None = None
 
+QUEUE_BEFORE = ["campaign_id", "state", "places_taken", "holder_id", "priority", "id"]
+IN_QUEUE = "state IN ('open', 'one ranking') AND places_taken + places_named < 2"
+PLACES = ("campaign_id", "places_taken", "holder_id", "priority DESC")
+INDEXES: dict[str, tuple[str, tuple[str, ...], str | None]] = {
+    "ix_turns_state": ("turns", ("campaign_id", "state", "id"), None),
+    "ix_turns_queue": ("turns", (*PLACES, "id"), IN_QUEUE),
+    "ix_turns_informative": (
+        "turns",
+        (*PLACES, "score_spread DESC", "id"),
+        f"{IN_QUEUE} AND score_spread IS NOT NULL",
+    ),
+    "ix_turns_gold": ("turns", ("campaign_id", "id"), "gold"),
+    "ix_assignments_finished": ("assignments", ("user_id", "finished_at", "id"), None),
+}
 RUN_KINDS = ("pretrain", "sft", "generate", "reward", "ppo", "evaluate")
 
 
@@ -73,6 +87,14 @@ def _columns() -> list[tuple[str, sa.Column[Any]]]:
         ("turns", sa.Column("best_score", sa.Double(), nullable=True)),
         ("turns", sa.Column("scored_by_run", sa.Integer(), nullable=True)),
     ]
+
+
+def _index_the_queue() -> None:
+    op.drop_index("ix_turns_queue", "turns")
+    for name, (table, columns, rule) in INDEXES.items():
+        parts = [sa.text(column) if " " in column else column for column in columns]
+        where = sa.text(rule) if rule else None
+        op.create_index(name, table, parts, sqlite_where=where, postgresql_where=where)
 
 
 def _allow_run_kinds(kinds: Sequence[str]) -> None:
@@ -224,12 +246,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("turn_id", "user_id", name=op.f("pk_named_places")),
     )
     with op.batch_alter_table("named_places", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_named_places_user_id"), ["user_id"], unique=False)
+        batch_op.create_index("ix_named_places_user", ["user_id", "taken"], unique=False)
 
     for table, column in _columns():
         op.add_column(table, column)
     drawn = sa.text("audit_drawn")
     op.create_index("ix_turns_audit", "turns", ["id"], sqlite_where=drawn, postgresql_where=drawn)
+    _index_the_queue()
     _allow_run_kinds((*RUN_KINDS, "score"))
 
 
@@ -241,10 +264,13 @@ def downgrade() -> None:
     op.execute("DELETE FROM runs WHERE kind = 'score'")
     _allow_run_kinds(RUN_KINDS)
     op.drop_index("ix_turns_audit", "turns")
+    for name, (table, _, _) in INDEXES.items():
+        op.drop_index(name, table)
+    op.create_index("ix_turns_queue", "turns", QUEUE_BEFORE)
     for table, column in reversed(_columns()):
         op.drop_column(table, column.name)
     with op.batch_alter_table("named_places", schema=None) as batch_op:
-        batch_op.drop_index(batch_op.f("ix_named_places_user_id"))
+        batch_op.drop_index("ix_named_places_user")
 
     op.drop_table("named_places")
     with op.batch_alter_table("guideline_doubts", schema=None) as batch_op:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import combinations
 
@@ -23,7 +21,6 @@ from annotation.tables import (
     Campaign,
     PairCount,
     Purpose,
-    Role,
     SettledBy,
     Turn,
     TurnState,
@@ -41,23 +38,6 @@ def add_turns(database: Database, campaign: Campaign, count: int) -> None:
         imports.add(session, campaign, [dialogue(f"d{i}") for i in range(count)], source="test", actor_id=None)
 
 
-def work_until_nothing_is_left(url: str, user_id: int, campaign_id: int) -> int:
-    """One annotator in a process or thread of their own: next, submit, next; returns how many were ranked."""
-    database = Database(url)
-    done = 0
-    while True:
-        with database.writing() as session:
-            user, campaign = people.get(session, user_id), campaigns.get(session, campaign_id)
-            assignment = places.reserve_next(session, user, campaign)
-        if assignment is None:
-            database.dispose()
-            return done
-        with database.writing() as session:
-            mine = session.get_one(Assignment, assignment.id)
-            rankings.submit(session, mine, Submission(f"{user_id}-{mine.id}", ORDER))
-        done += 1
-
-
 def assert_books_balance(database: Database) -> None:
     """What turns repeat of the assignments is what the assignments say, and no turn has more than two places."""
     with database.reading() as session:
@@ -66,26 +46,6 @@ def assert_books_balance(database: Database) -> None:
             assert turn.places_taken == len(held) <= 2
             assert turn.holder_id == (held[0].user_id if len(held) == 1 else None)
             assert len({a.user_id for a in held}) == len(held)
-
-
-def test_racing_annotators_rank_every_turn_exactly_twice(database: Database, cast: Cast, campaign: Campaign) -> None:
-    with database.writing() as session:
-        more = [people.add(session, f"doctor{i}", f"医生{i}", Role.ANNOTATOR, simulated=True) for i in range(3)]
-        everyone = {cast.li.id, cast.wang.id, cast.chen.id, *(user.id for user in more)}
-        campaigns.set_members(session, campaigns.get(session, campaign.id), everyone, actor_id=None)
-    add_turns(database, campaign, 25)
-    url = database.url.render_as_string(hide_password=False)
-    jobs = [(url, user_id, campaign.id) for user_id in everyone]
-    if database.is_sqlite:
-        with multiprocessing.get_context("spawn").Pool(len(jobs)) as pool:
-            done = pool.starmap(work_until_nothing_is_left, jobs)
-    else:
-        with ThreadPoolExecutor(len(jobs)) as threads:
-            done = list(threads.map(lambda job: work_until_nothing_is_left(*job), jobs))
-    assert sum(done) == 50
-    assert_books_balance(database)
-    with database.reading() as session:
-        assert campaigns.progress(session, campaign.id).by_state == {TurnState.SETTLED: 25}
 
 
 def test_nobody_gets_the_same_turn_twice(session: Session, cast: Cast, campaign: Campaign) -> None:

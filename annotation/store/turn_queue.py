@@ -1,0 +1,256 @@
+"""Which of a campaign's turns comes next for somebody: found through an index, however many turns there are."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, distinct, exists, func, or_, select, text, true
+from sqlalchemy.orm import Session, aliased, defer, lazyload
+
+from annotation.assignment import Begin, Choice, Join, chance_of
+from annotation.measure_tables import NamedPlace
+from annotation.store import counted
+from annotation.tables import (
+    IN_QUEUE,
+    Assignment,
+    AssignmentState,
+    Campaign,
+    Dialogue,
+    Purpose,
+    Turn,
+    TurnOrder,
+    TurnState,
+)
+
+WAITING_FOR_RANKINGS = (TurnState.OPEN, TurnState.ONE_RANKING)
+DRAWN_AT_ONCE = 128
+LATELY_RANKED = 20
+"""Among the dialogues of so many of their latest turns an annotator's next one is looked for."""
+
+QUEUED = text(" AND ".join(f"turns.{rule}" for rule in IN_QUEUE.replace("+ ", "+ turns.").split(" AND ")))
+LIGHT = (
+    lazyload("*"),
+    defer(Turn.system),
+    defer(Turn.history),
+    defer(Turn.message),
+    defer(Turn.reference_reply),
+)
+"""A place is taken without reading what the turn says."""
+
+
+@dataclass(frozen=True)
+class Seeker:
+    """Who looks for a turn, in which campaign, by which order, and when."""
+
+    user_id: int
+    campaign_id: int
+    order: TurnOrder
+    random_share: float
+    lease: timedelta
+    now: datetime
+
+    @classmethod
+    def of(cls, user_id: int, campaign: Campaign, now: datetime) -> Seeker:
+        """Somebody in a campaign as it is now."""
+        lease = timedelta(minutes=campaign.lease_minutes)
+        return cls(user_id, campaign.id, campaign.turn_order, campaign.random_share, lease, now)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A turn, locked, and how likely it was to be drawn; None where no chance was involved."""
+
+    turn: Turn
+    probability: float | None = None
+
+
+def named_for(session: Session, seeker: Seeker) -> Found | None:
+    """The first turn with a place that the admin keeps for them."""
+    mine = (NamedPlace.user_id == seeker.user_id) & NamedPlace.taken.is_(False)
+    waiting = (Turn.campaign_id == seeker.campaign_id) & Turn.state.in_(WAITING_FOR_RANKINGS)
+    wanted = select(Turn).join(NamedPlace, NamedPlace.turn_id == Turn.id).where(mine, waiting, Turn.places_taken < 2)
+    return _found(session, wanted.order_by(Turn.priority.desc(), Turn.id))
+
+
+def continued(session: Session, seeker: Seeker) -> Found | None:
+    """The next turn of the dialogue that they ranked last, or else of one before it."""
+    mine = (Assignment.user_id == seeker.user_id) & (Assignment.purpose == Purpose.LABEL)
+    done = select(Assignment.turn_id, Assignment.finished_at).where(
+        mine, Assignment.place.is_not(None), Assignment.finished_at.is_not(None)
+    )
+    newest = done.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(LATELY_RANKED).subquery()
+    ranked = aliased(Turn)
+    wanted = (
+        select(Turn)
+        .join(ranked, ranked.dialogue_id == Turn.dialogue_id)
+        .join(newest, newest.c.turn_id == ranked.id)
+        .where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
+        .order_by(newest.c.finished_at.desc(), Turn.number)
+    )
+    return _found(session, wanted)
+
+
+def chosen(session: Session, seeker: Seeker, choice: Choice) -> Found | None:
+    """The first turn of a choice; one that somebody holds for a moment is passed over."""
+    if isinstance(choice, Begin) and seeker.order is TurnOrder.INFORMATIVE:
+        return _begun_by_information(session, seeker)
+    return _first(session, _of_choice(choice, seeker), by_score=seeker.order is TurnOrder.INFORMATIVE)
+
+
+def anything(session: Session, seeker: Seeker) -> Found | None:
+    """Whatever they may still be given, where no rule had a turn for them."""
+    wanted = select(Turn).where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
+    return _found(session, wanted.order_by(Turn.priority.desc(), Turn.id))
+
+
+def mark(session: Session) -> None:
+    """From here on, what was locked can be let go of: whoever waits must not hold what others wait for."""
+    session.flush()
+    session.connection().exec_driver_sql("SAVEPOINT looking")
+
+
+def wait_for_any(session: Session, seeker: Seeker) -> bool:
+    """Lets go of what was locked since ``mark`` and waits for whoever is at a turn that may still be theirs.
+
+    Says whether there is such a turn.
+    """
+    session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")
+    free = select(Turn.id).where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
+    turn_id = session.scalar(free.order_by(Turn.priority.desc(), Turn.id).limit(1))
+    if turn_id is not None:
+        session.execute(select(Turn.id).where(Turn.id == turn_id).with_for_update()).all()
+        session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")
+    return turn_id is not None
+
+
+def still_free(session: Session, seeker: Seeker, turn: Turn) -> bool:
+    """Whether a turn is theirs to take now that its dialogue is locked: others may have joined that a moment ago."""
+    session.execute(select(Dialogue.id).where(Dialogue.id == turn.dialogue_id).with_for_update(key_share=True))
+    free = select(Turn.id).where(Turn.id == turn.id, free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
+    return session.scalar(free) is not None
+
+
+def begun_by(session: Session, seeker: Seeker) -> list[int]:
+    """Who holds the only place of a turn that waits for a second: one step in the index for each of them."""
+    one_place = (Turn.campaign_id == seeker.campaign_id) & QUEUED & (Turn.places_taken == 1)
+    first = select(func.min(Turn.holder_id).label("holder")).where(one_place)
+    found = first.cte("holders", recursive=True)
+    after = select(func.min(Turn.holder_id)).where(one_place, Turn.holder_id > found.c.holder).scalar_subquery()
+    found = found.union_all(select(after).where(found.c.holder.is_not(None)))
+    holders = session.scalars(select(found.c.holder).where(found.c.holder.is_not(None)))
+    return [holder for holder in holders if holder != seeker.user_id]
+
+
+def free_for(user_id: int, campaign_id: int) -> ColumnElement[bool]:
+    """Turns with a place that is kept for nobody and that this annotator has not ranked or handed back already."""
+    return and_(Turn.campaign_id == campaign_id, QUEUED, ~_had(user_id))
+
+
+def _had(user_id: Any, *around: Any) -> ColumnElement[bool]:
+    """That somebody, in a query ``around`` this one or by their id, has ranked the turn, holds it or handed it back."""
+    own = aliased(Assignment)
+    theirs = (own.turn_id == Turn.id, own.user_id == user_id, own.purpose == Purpose.LABEL)
+    return exists().where(*theirs, own.state != AssignmentState.EXPIRED).correlate(Turn, *around)
+
+
+def _not_kept(seeker: Seeker) -> ColumnElement[bool]:
+    """Where dialogues stay together: a place is left beside those that colleagues in this dialogue go on to.
+
+    A dialogue is kept for whoever has a turn of it reserved, or ranked one within the time of a lease.
+    """
+    if seeker.order is not TurnOrder.DIALOGUE:
+        return true()
+    sibling, place = aliased(Turn), aliased(Assignment)
+    at_it = or_(
+        and_(place.state == AssignmentState.RESERVED, place.leased_until > seeker.now),
+        and_(place.state == AssignmentState.SUBMITTED, place.finished_at > seeker.now - seeker.lease),
+    )
+    keepers = (
+        select(func.count(distinct(place.user_id)))
+        .select_from(sibling)
+        .join(place, place.turn_id == sibling.id)
+        .where(sibling.dialogue_id == Turn.dialogue_id, place.place.is_not(None), at_it)
+        .where(place.user_id != seeker.user_id, ~_had(place.user_id, place))
+        .correlate(Turn)
+        .scalar_subquery()
+    )
+    return Turn.places_taken + keepers < 2
+
+
+def _of_choice(choice: Choice, seeker: Seeker) -> ColumnElement[bool]:
+    free = free_for(seeker.user_id, seeker.campaign_id)
+    if isinstance(choice, Join):
+        return free & (Turn.places_taken == 1) & (Turn.holder_id == choice.colleague) & _not_kept(seeker)
+    fresh = free & (Turn.places_taken == 0) & Turn.holder_id.is_(None)
+    if seeker.order is not TurnOrder.DIALOGUE:
+        return fresh
+    sibling = aliased(Turn)
+    return fresh & ~exists().where(sibling.dialogue_id == Turn.dialogue_id, sibling.places_taken > 0)
+
+
+def _by_import(wanted: Select[Any], which: ColumnElement[bool]) -> Select[Any]:
+    """In the order of the index: of one holder or none, by priority, as imported."""
+    return wanted.where(which).order_by(Turn.holder_id, Turn.priority.desc(), Turn.id)
+
+
+def _by_score(wanted: Select[Any], which: ColumnElement[bool]) -> Select[Any]:
+    """Those of the highest priority that have scores, the most informative first."""
+    top = _by_import(select(Turn.priority), which).limit(1).scalar_subquery()
+    scored = wanted.where(which, Turn.score_spread.is_not(None), Turn.priority == top)
+    return scored.order_by(Turn.holder_id, Turn.score_spread.desc(), Turn.id)
+
+
+def _first(session: Session, which: ColumnElement[bool], *, by_score: bool) -> Found | None:
+    scored = _found(session, _by_score(select(Turn), which)) if by_score else None
+    if scored is not None:
+        return scored
+    wanted = _by_import(select(Turn), which)
+    return _found(session, wanted)
+
+
+def _begun_by_information(session: Session, seeker: Seeker) -> Found | None:
+    """The most informative fresh turn of the highest priority or, for a share of the draws, any of that priority."""
+    which = _of_choice(Begin(), seeker)
+    leader = session.scalar(_by_score(select(Turn.id), which).limit(1))
+    if leader is None:
+        leader = session.scalar(_by_import(select(Turn.id), which).limit(1))
+    drawn = random.SystemRandom().random() < seeker.random_share
+    found = _drawn(session, seeker, which) if drawn else None
+    found = found or _first(session, which, by_score=True)
+    if found is None:
+        return None
+    rivals = select(func.count(Turn.id)).where(which, Turn.priority == found.turn.priority)
+    eligible = counted.of(session, ("fresh", seeker.campaign_id, found.turn.priority), rivals)
+    return Found(found.turn, chance_of(found.turn.id == leader, max(eligible, 1), seeker.random_share))
+
+
+def _drawn(session: Session, seeker: Seeker, which: ColumnElement[bool]) -> Found | None:
+    """One of the highest priority, each as likely: by throwing ids, or by listing where few of the ids fit."""
+    top = _by_import(select(Turn.priority), which).limit(1).scalar_subquery()
+    rivals = which & (Turn.priority == top)
+    in_campaign = (Turn.campaign_id == seeker.campaign_id) & (Turn.state == TurnState.OPEN)
+    low, high = session.execute(select(func.min(Turn.id), func.max(Turn.id)).where(in_campaign)).one()
+    if low is None:
+        return None
+    chance = random.SystemRandom()
+    thrown = [chance.randint(low, high) for _ in range(DRAWN_AT_ONCE)]
+    fitting = set(session.scalars(select(Turn.id).where(rivals, Turn.id.in_(set(thrown)))))
+    ids: Sequence[int] = [turn_id for turn_id in thrown if turn_id in fitting]
+    if not ids:
+        ids = session.scalars(select(Turn.id).where(rivals)).all()
+        ids = chance.sample(ids, min(len(ids), DRAWN_AT_ONCE))
+    for turn_id in dict.fromkeys(ids):
+        found = _found(session, select(Turn).where(which, Turn.id == turn_id))
+        if found is not None:
+            return found
+    return None
+
+
+def _found(session: Session, wanted: Select[Any]) -> Found | None:
+    locked = wanted.limit(1).with_for_update(of=Turn, skip_locked=True).options(*LIGHT)
+    turn = session.scalar(locked.execution_options(populate_existing=True))
+    return None if turn is None else Found(turn)
