@@ -6,6 +6,7 @@ import enum
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -266,3 +267,64 @@ def _estimate(share: Mapping[str, Any] | None) -> Estimate:
     if not share or share.get("value") is None:
         return UNDEFINED
     return Estimate(share["value"], share.get("low"), share.get("high"), share.get("n", 0))
+
+
+RECENT = 500
+"""Agreement now is that of so many turns: those ranked twice last."""
+
+FAR = 0.03
+"""An annotator stands apart whose whole interval lies so far below the agreement of all."""
+
+
+def at_a_glance(doubles: Doubles, dialogues: int, work: Work, total: int, today: date) -> list[Table]:
+    """What the overview shows of a campaign: agreement now and its way, who stands apart, and the way to the end."""
+    latest = np.argsort(doubles.arrived, kind="stable")[-RECENT:]
+    found = {
+        by: Table("agreement", by, {key: _shown(each) for key, each in agreement_by(doubles, dialogues, by).items()})
+        for by in (Grouping.ANNOTATORS, Grouping.WEEK)
+    }
+    ends = projections(work, today)
+    return [
+        Table("agreement", By.ALL, {"": _shown(agreement(doubles, dialogues, latest))}),
+        *found.values(),
+        Table("agreement", By.PERSON, apart(doubles, dialogues)),
+        Table("projection", By.WORK, {"settled": {"days_left": finish(ends)}, **ends}),
+        Table("days", By.DAY, course(work, total, today, finish(ends).value)),
+    ]
+
+
+def apart(doubles: Doubles, dialogues: int) -> dict[Hashable, dict[str, Estimate]]:
+    """The annotators who agree far less with their colleagues than all do among each other."""
+    over_all = agreement(doubles, dialogues)[Statistic.PAIRS]
+    found: dict[Hashable, dict[str, Estimate]] = {}
+    for person in np.unique(doubles.annotators).tolist():
+        rows = np.flatnonzero((doubles.annotators == person).any(axis=1))
+        own = agreement(doubles, dialogues, rows)[Statistic.PAIRS]
+        if own.high is not None and over_all.value is not None and own.high < over_all.value - FAR:
+            found[person] = {Statistic.PAIRS: own}
+    return found
+
+
+def finish(ends: Mapping[Hashable, Mapping[str, Estimate]]) -> Estimate:
+    """In how many days every turn is settled: when both the rankings and the adjudications are done."""
+    both = [end["days_left"] for end in ends.values()]
+    values, lows, highs = ([getattr(each, bound) for each in both] for bound in ("value", "low", "high"))
+    if None in values:
+        return UNDEFINED
+    low, high = (None if None in bounds else max(bounds) for bounds in (lows, highs))
+    return Estimate(max(values), low, high, sum(each.n for each in both))
+
+
+def course(work: Work, total: int, today: date, ahead: float | None) -> dict[Hashable, dict[str, Estimate]]:
+    """By day the number of settled turns so far, and from today on the straight way to all of them."""
+    first, count = pace.looking_back(today, work.settled, most=pace.HORIZON)
+    so_far = np.cumsum(pace.by_day(work.settled, first, count + 1))
+    left = ceil(ahead) if ahead else 0
+    way = np.linspace(so_far[-1], total, left + 1) if left else np.array([])
+    return {
+        first + timedelta(days=i): {
+            "settled": exactly(float(so_far[i])) if i <= count else UNDEFINED,
+            "expected": exactly(float(way[i - count])) if left and i >= count else UNDEFINED,
+        }
+        for i in range(count + left + 1)
+    }

@@ -45,6 +45,11 @@ class Columns:
     dialogues: int
     packed: dict[int, bytes]
 
+    @property
+    def states(self) -> dict[TurnState, int]:
+        """How many turns of the campaign stand where."""
+        return dict(self.stamp[-1])
+
 
 _kept: dict[tuple[str, int], Columns] = {}
 _lock = Lock()
@@ -67,11 +72,11 @@ def columns(session: Session, campaign: Campaign) -> Columns:
 
 
 def stamp_of(session: Session, campaign_id: int) -> tuple[Any, ...]:
-    """What changes whenever a ranking comes or a turn or an adjudication moves on."""
+    """What changes whenever a ranking comes or a turn or an adjudication moves on; last, how many turns stand where."""
     newest = session.scalar(select(func.max(Ranking.id)))
     reviews = session.execute(select(func.count(), func.sum(Adjudication.version)).select_from(Adjudication)).one()
     states = select(Turn.state, func.count()).where(Turn.campaign_id == campaign_id).group_by(Turn.state)
-    return (newest, *reviews, *sorted((str(state), n) for state, n in session.execute(states)))
+    return (newest, *reviews, tuple(sorted((state, n) for state, n in session.execute(states))))
 
 
 def _read(session: Session, campaign: Campaign, stamp: tuple[Any, ...], known: Columns | None) -> Columns:

@@ -35,6 +35,7 @@ from annotation.tables import (
 
 SIGN = {Relation.BETTER: 1, Relation.TIE: 0, Relation.WORSE: -1}
 NEWEST_RUNS = 5
+GLANCE = "glance"
 SECTIONS = ("agreement", "bias", "pace", "adjudication", "ceiling")
 
 
@@ -50,7 +51,10 @@ _remembered: dict[tuple[Any, ...], Section] = {}
 
 
 def section(session: Session, campaign: Campaign, name: str, today: date) -> Section:
-    """One part, computed anew only where something that it is made of has changed since. ``name`` is of SECTIONS."""
+    """One part, computed anew only where something that it is made of has changed since.
+
+    ``name`` is one of SECTIONS, or GLANCE.
+    """
     found = columns.columns(session, campaign)
     compute: dict[str, Callable[[], Sequence[Table]]] = {
         "agreement": lambda: report.of_agreement(found.doubles, found.dialogues),
@@ -58,6 +62,9 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
         "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found.doubles), today),
         "adjudication": lambda: report.of_adjudication(
             verdicts(session, campaign, found.doubles), found.doubles, found.dialogues
+        ),
+        GLANCE: lambda: report.at_a_glance(
+            found.doubles, found.dialogues, work(session, campaign, found.doubles), _turns_of(found), today
         ),
         "ceiling": lambda: report.of_ceiling(found.doubles, found.dialogues, measured(session, campaign.id)),
     }
@@ -192,6 +199,11 @@ def measured(session: Session, campaign_id: int) -> list[Measured]:
         for run in session.scalars(wanted)
         if run.result and isinstance(run.result.get("accuracy"), dict)
     ]
+
+
+def _turns_of(found: columns.Columns) -> int:
+    """All turns of the campaign but the withdrawn ones."""
+    return sum(n for state, n in found.states.items() if state is not TurnState.WITHDRAWN)
 
 
 def _newest_run(session: Session) -> datetime | None:

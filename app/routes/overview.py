@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
-from annotation.store import campaigns, runs
+from annotation.db import utcnow
+from annotation.store import attention, campaigns, runs
 from annotation.store.campaigns import Progress
 from annotation.tables import Campaign, TurnState
 from app.deps import Admin, Reading
@@ -16,6 +18,12 @@ from app.words import N_
 from workers.queue import TRAINING
 
 router = APIRouter(prefix="/admin")
+
+MOST = 3
+"""So many things are shown at once; the others open with a click."""
+
+LONG_DAYS = 3
+"""A contested turn that waits so long is late."""
 
 
 @dataclass(frozen=True)
@@ -34,29 +42,77 @@ def overview(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
     every = [(campaign, campaigns.progress(session, campaign.id)) for campaign in campaigns.every(session)]
     newest = runs.every(session, limit=5)
     listening = runs.listening(session, TRAINING)
-    wanted = [attention for campaign, progress in every for attention in _attention(campaign, progress)]
+    wanted = [
+        each
+        for campaign, progress in every
+        for each in _attention(campaign, progress, attention.waiting(session, campaign.id), utcnow())
+    ]
     if any(run.live for run in newest) and not listening:
         message = N_("A run waits, but no training worker is listening.")
         wanted.insert(0, Attention(message, {}, "/admin/runs", N_("Runs")))
-    return page(request, "admin/overview.html", campaigns=every, runs=newest, wanted=wanted[:3], listening=listening)
+    return page(
+        request,
+        "admin/overview.html",
+        campaigns=every,
+        runs=newest,
+        wanted=wanted[:MOST],
+        more_wanted=wanted[MOST:],
+        listening=listening,
+    )
 
 
-def _attention(campaign: Campaign, progress: Progress) -> list[Attention]:
-    found = []
-    contested = progress.count(TurnState.CONTESTED)
-    if contested:
-        message = N_("{name}: {count} contested turns wait for an adjudicator.")
-        where = f"/admin/campaigns/{campaign.id}/turns?state=contested"
-        found.append(Attention(message, {"name": campaign.name, "count": contested}, where, N_("Look")))
-    waiting = progress.count(TurnState.NEEDS_RESPONSES)
-    if waiting:
-        message = N_("{name}: {count} turns have no responses yet.")
-        found.append(
-            Attention(message, {"name": campaign.name, "count": waiting}, "/admin/runs/new/generate", N_("Sample them"))
-        )
-    if not progress.turns:
-        message = N_("{name} has no dialogues yet.")
-        found.append(
-            Attention(message, {"name": campaign.name}, f"/admin/campaigns/{campaign.id}/import", N_("Import"))
-        )
-    return found
+def _attention(campaign: Campaign, progress: Progress, open_: attention.Open, now: datetime) -> list[Attention]:
+    """What wants attention in a campaign, what holds up others first."""
+    base = f"/admin/campaigns/{campaign.id}"
+    contested, unanswered = progress.count(TurnState.CONTESTED), progress.count(TurnState.NEEDS_RESPONSES)
+    days = (now - open_.oldest).days if open_.oldest else 0
+    found = [
+        (
+            days >= LONG_DAYS,
+            N_("{name}: {count} contested turns wait for an adjudicator, the oldest for {days} days."),
+            {"count": contested, "days": days},
+            f"{base}/turns?state=contested",
+            N_("Look"),
+        ),
+        (
+            contested and days < LONG_DAYS,
+            N_("{name}: {count} contested turns wait for an adjudicator."),
+            {"count": contested},
+            f"{base}/turns?state=contested",
+            N_("Look"),
+        ),
+        (
+            open_.doubts,
+            N_("{name}: adjudicators found the guideline unclear in {count} places."),
+            {"count": open_.doubts},
+            f"{base}/doubts",
+            N_("Answer"),
+        ),
+        (
+            open_.handed_back,
+            N_("{name}: {count} turns were handed back twice as not to be judged."),
+            {"count": open_.handed_back},
+            f"{base}/turns?handed_back={attention.OFTEN}",
+            N_("Look"),
+        ),
+        (
+            unanswered,
+            N_("{name}: {count} turns have no responses yet."),
+            {"count": unanswered},
+            "/admin/runs/new/generate",
+            N_("Sample them"),
+        ),
+        (
+            open_.late,
+            N_("{name}: {count} rankings came late this week; they are kept and settle nothing."),
+            {"count": open_.late},
+            base,
+            N_("Look"),
+        ),
+        (not progress.turns, N_("{name} has no dialogues yet."), {}, f"{base}/import", N_("Import")),
+    ]
+    return [
+        Attention(message, {"name": campaign.name, **parts}, href, action)
+        for holds, message, parts, href, action in found
+        if holds
+    ]

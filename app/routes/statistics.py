@@ -110,6 +110,17 @@ def part(request: Request, campaign: CampaignSeen, name: str, session: Reading) 
     )
 
 
+@router.get("/glance")
+def glance(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResponse:
+    """The campaign's part of the overview, which comes after the page because it has more to count."""
+    return page(
+        request,
+        "statistics/_glance.html",
+        campaign=campaign,
+        **_context(request, campaign, statistics.GLANCE, session),
+    )
+
+
 def _context(request: Request, campaign: Campaign, name: str, session: Reading) -> dict[str, Any]:
     locale, people = locale_of(request), statistics.names(session)
     found = statistics.section(session, campaign, name, utcnow().date())
@@ -119,17 +130,21 @@ def _context(request: Request, campaign: Campaign, name: str, session: Reading) 
         "By": By,
         "Grouping": Grouping,
         "people": campaigns.members(session, campaign.id),
-        "charts": {table.by: _chart(table) for table in found.tables if table.by in (Grouping.WEEK, By.DAY)},
+        "charts": {
+            table.by: _chart(table, wide=name != statistics.GLANCE)
+            for table in found.tables
+            if table.by in (Grouping.WEEK, By.DAY)
+        },
         "today": utcnow().date(),
     }
 
 
-def _chart(table: Table) -> curves.Chart | None:
+def _chart(table: Table, *, wide: bool) -> curves.Chart | None:
     """How the figures went: agreement by week with its intervals, work by day."""
     wanted = (Statistic.PAIRS, Statistic.ALPHA) if table.by is Grouping.WEEK else tuple(table.columns)
     series = {name: [row[name] for row in table.rows.values()] for name in wanted}
     by_day = table.by is By.DAY
-    width = curves.WIDE if by_day else curves.WIDTH
+    width = curves.WIDE if by_day and wide else curves.WIDTH
     return curves.chart([key.isoformat()[5:] for key in table.rows], series, zero=by_day, width=width)
 
 

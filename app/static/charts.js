@@ -17,6 +17,11 @@
     return [steps, ...columns];
   }
 
+  // What a metric is called in the language of the page.
+  function labelOf(place, name) {
+    return place.dataset.labels.split("|")[place.dataset.series.split(",").indexOf(name)];
+  }
+
   function options(place, names) {
     const strokes = [colour("--accent"), colour("--safety"), colour("--professionalism")];
     const axis = { stroke: colour("--muted"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
@@ -27,7 +32,7 @@
       axes: [axis, { ...axis, size: 54 }],
       series: [
         { label: box.dataset.step },
-        ...names.map((name, i) => ({ label: name, stroke: strokes[i], width: 2, spanGaps: true, points: { show: false } })),
+        ...names.map((name, i) => ({ label: labelOf(place, name), stroke: strokes[i], width: 2, spanGaps: true, points: { show: false } })),
       ],
     };
   }

@@ -5,7 +5,9 @@ from datetime import date
 import numpy as np
 import pytest
 
+from annotation.bootstrap import UNDEFINED, Estimate
 from annotation.pace import by_day, looking_back, projection, seconds, throughput
+from annotation.report import Work, course, finish
 from tests.annotation.columns import Double, doubles
 from tests.material import ranked
 
@@ -91,3 +93,35 @@ def test_where_falling_behind_is_likely_the_end_is_open() -> None:
 
 def test_nothing_left_is_done() -> None:
     assert projection(0, np.full(28, 10)).days == 0
+
+
+def work(settled: np.ndarray) -> Work:
+    nothing = at()
+    return Work(rankings=nothing, settled=settled, contested=nothing, decided=nothing, left=0, waiting=0)
+
+
+def test_the_way_to_the_end_begins_where_the_settled_turns_are() -> None:
+    settled = at("2026-03-08T10:00:00", "2026-03-08T11:00:00", "2026-03-10T01:00:00")
+    found = course(work(settled), 9, TODAY, 2.5)
+    assert [(key.day, row["settled"].value, row["expected"].value) for key, row in found.items()] == [
+        (8, 2, None),
+        (9, 2, None),
+        (10, 3, 3),
+        (11, None, 5),
+        (12, None, 7),
+        (13, None, 9),
+    ]
+
+
+def test_without_an_end_the_curve_stops_today() -> None:
+    found = course(work(at("2026-03-08T10:00:00")), 9, TODAY, None)
+    assert [row["settled"].value for row in found.values()] == [1, 1, 1]
+
+
+def test_everything_is_settled_when_the_later_of_both_is_done() -> None:
+    ends = {
+        "rankings": {"days_left": Estimate(10, 8, 13, 5)},
+        "contested": {"days_left": Estimate(7, 5, None, 3)},
+    }
+    assert finish(ends) == Estimate(10, 8, None, 8)
+    assert finish({**ends, "contested": {"days_left": UNDEFINED}}) == UNDEFINED

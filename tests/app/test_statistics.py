@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import io
+from datetime import timedelta
 from html import unescape
 
 import pytest
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.bootstrap import Estimate
-from annotation.db import Database
-from annotation.store import imports, places, rankings, statistics
+from annotation.db import Database, utcnow
+from annotation.measure_tables import GuidelineDoubt
+from annotation.store import campaigns, imports, places, rankings, statistics
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign
-from app import spreadsheet
+from annotation.tables import Campaign, Turn
+from app import spreadsheet, words
 from app.curves import chart
 from app.i18n import LOCALES
+from app.routes.runs import CHARTS
 from tests.app.conftest import Browse
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
@@ -123,3 +127,68 @@ def test_a_curve_has_round_marks_and_stays_inside_its_picture() -> None:
 
 def test_one_day_is_no_curve() -> None:
     assert chart(["1"], {"x": [Estimate(1.0, None, None, 1)]}) is None
+
+
+def contest(database: Database, cast: Cast, campaign: Campaign, *, days_ago: int) -> None:
+    """A turn that Li and Wang ranked differently so many days ago."""
+    at = utcnow() - timedelta(days=days_ago)
+    with database.writing() as session:
+        imports.add(session, campaign, [dialogue("d7")], source="t", actor_id=None)
+        for user, order in ((cast.li, "A > B > C > D"), (cast.wang, "D > C > B > A")):
+            held = places.reserve_next(session, user, campaign)
+            assert held is not None
+            rankings.submit(session, held, Submission(f"{user.id}d7", ranked(order)), at)
+
+
+def test_a_queue_that_waits_long_says_how_long(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    contest(database, cast, campaign, days_ago=5)
+    page = admin.get("/admin").text
+    assert "1 contested turns wait for an adjudicator, the oldest for 5 days." in page
+
+
+def test_turns_that_were_handed_back_twice_lead_to_themselves(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    with database.writing() as session:
+        imports.add(session, campaign, [dialogue("d1"), dialogue("d2")], source="t", actor_id=None)
+        for user in (cast.li, cast.wang):
+            held = places.reserve_next(session, user, campaign)
+            assert held is not None
+            places.cannot_judge(session, held, "乱码")
+    assert "1 turns were handed back twice" in admin.get("/admin").text
+    listed = admin.get(f"/admin/campaigns/{campaign.id}/turns?handed_back=2").text
+    assert "d1 问题1" in listed
+    assert "d2 问题1" not in listed
+
+
+def test_a_doubt_about_the_guideline_waits_for_the_admin(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    contest(database, cast, campaign, days_ago=0)
+    with database.writing() as session:
+        turn_id = session.scalars(select(Turn.id)).one()
+        text = campaigns.guideline(session, campaign.id)
+        doubt = GuidelineDoubt(campaign_id=campaign.id, guideline_id=text.id, turn_id=turn_id, author_id=cast.zhao.id)
+        doubt.ability, doubt.note = 3, "何时算违反？"
+        session.add(doubt)
+    assert "found the guideline unclear in 1 places" in admin.get("/admin").text
+
+
+@pytest.mark.usefixtures("ranked_twice")
+def test_a_campaign_at_a_glance_shows_agreement_its_annotators_and_its_end(
+    admin: TestClient, campaign: Campaign
+) -> None:
+    assert f'hx-get="/admin/campaigns/{campaign.id}/glance"' in admin.get("/admin").text
+    glance = admin.get(f"/admin/campaigns/{campaign.id}/glance").text
+    assert glance.lstrip().startswith(f'<div id="glance-{campaign.id}"')
+    assert "Of the last 2 turns ranked twice: 91.7% of pairs alike" in glance
+    assert "At this pace no end is in sight." in glance  # one turn waits for an adjudicator, and nobody decides
+    assert "李敏" in glance
+
+
+def test_the_curves_of_a_run_have_names_in_the_language_of_the_page(admin: TestClient) -> None:
+    assert "|" not in "".join(words.WORDS[name] for name in ("loss", "eval_loss", "rollout/kl"))
+    for charts in CHARTS.values():
+        assert all(name in words.WORDS for chart_ in charts for name in chart_["series"])

@@ -1,0 +1,58 @@
+"""What of a campaign wants the admin's attention: counts that are cheap to ask for, however many turns there are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from annotation.db import utcnow
+from annotation.measure_tables import GuidelineDoubt
+from annotation.tables import Assignment, Ranking, Turn, TurnState
+
+LATELY = timedelta(days=7)
+"""Late rankings of so long are still news."""
+
+OFTEN = 2
+"""Who looks at a turn that was handed back so often sees why; the next time it goes to the adjudicator."""
+
+OVER = (TurnState.SETTLED, TurnState.WITHDRAWN)
+
+
+@dataclass(frozen=True)
+class Open:
+    """``oldest`` is when the contested turn that waits longest had its second ranking."""
+
+    oldest: datetime | None
+    doubts: int
+    handed_back: int
+    late: int
+
+
+def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> Open:
+    """What waits for somebody in a campaign."""
+    in_campaign = Turn.campaign_id == campaign_id
+    since = (
+        select(func.max(Assignment.finished_at).label("at"))
+        .join(Turn, Assignment.turn_id == Turn.id)
+        .where(in_campaign, Turn.state == TurnState.CONTESTED)
+        .group_by(Turn.id)
+        .subquery()
+    )
+    doubts = select(func.count()).where(GuidelineDoubt.campaign_id == campaign_id, GuidelineDoubt.closed_at.is_(None))
+    handed_back = select(func.count()).where(in_campaign, Turn.times_unjudgeable >= OFTEN, Turn.state.not_in(OVER))
+    late = (
+        select(func.count())
+        .select_from(Ranking)
+        .join(Assignment, Ranking.assignment_id == Assignment.id)
+        .join(Turn, Assignment.turn_id == Turn.id)
+        .where(in_campaign, Ranking.late.is_(True), Ranking.created_at > (now or utcnow()) - LATELY)
+    )
+    return Open(
+        oldest=session.scalar(select(func.min(since.c.at))),
+        doubts=session.scalar(doubts) or 0,
+        handed_back=session.scalar(handed_back) or 0,
+        late=session.scalar(late) or 0,
+    )
