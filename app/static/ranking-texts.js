@@ -11,6 +11,8 @@ class RankingTexts {
     this.box.classList.toggle("stacked", localStorage.getItem("view") === "stacked");
     this.box.classList.toggle("whole", localStorage.getItem("texts") === "whole");
     new ResizeObserver(() => this.measure()).observe(this.box);
+    const talk = document.querySelector(".talk");
+    talk.scrollTop = talk.scrollHeight; // a long history is read upwards from the question
   }
 
   // --- side by side or stacked, clamped or whole; both are remembered ---
@@ -32,16 +34,16 @@ class RankingTexts {
     this.measure();
   }
 
-  // A text is long where it does not fit into the height that a clamped one has.
+  // A text is long where it does not fit into the height that a clamped one has. What is marked is never hidden.
   measure() {
     for (const card of this.cards) {
       const text = card.querySelector(".text");
       const most = parseFloat(getComputedStyle(text).getPropertyValue("--most")) * parseFloat(getComputedStyle(text).lineHeight);
       const long = text.scrollHeight > most + 60;
-      const shown = card.classList.contains("open") || this.box.classList.contains("whole");
+      const shown = text.querySelector("mark") !== null || card.classList.contains("open") || this.box.classList.contains("whole");
       card.classList.toggle("clamped", long && !shown);
       const button = card.querySelector("[data-do=open]");
-      button.hidden = !long || this.box.classList.contains("whole");
+      button.hidden = !long || this.box.classList.contains("whole") || text.querySelector("mark") !== null;
       button.setAttribute("aria-expanded", String(shown));
       button.textContent = shown ? button.dataset.less : button.dataset.more;
     }
