@@ -39,7 +39,9 @@ class RankingTexts {
     for (const card of this.cards) {
       const text = card.querySelector(".text");
       const most = parseFloat(getComputedStyle(text).getPropertyValue("--most")) * parseFloat(getComputedStyle(text).lineHeight);
-      const long = text.scrollHeight > most + 60;
+      const inside = document.createRange(); // a card is as high as the one beside it, so its own height tells nothing
+      inside.selectNodeContents(text);
+      const long = inside.getBoundingClientRect().height > most + 60;
       const shown = text.querySelector("mark") !== null || card.classList.contains("open") || this.box.classList.contains("whole");
       card.classList.toggle("clamped", long && !shown);
       const button = card.querySelector("[data-do=open]");

@@ -53,7 +53,7 @@ def fresh(seat: Seat, _: Desk) -> None:
     """Nothing placed; one text too long, two nearly the same."""
     seat.page.click("main button.primary")
     seat.page.wait_for_url("**/assignments/*")
-    expect(seat.page.locator(".clamped")).to_have_count(1)
+    expect(seat.page.locator(".clamped, .more:visible")).to_have_count(2)  # the long one, and its button
     expect(seat.page.locator(".response mark")).to_have_count(2)
 
 
