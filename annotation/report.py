@@ -15,7 +15,7 @@ from annotation import bias, pace
 from annotation.abilities import Ability
 from annotation.agreement import Grouping, Statistic, agreement, agreement_by, decided_by
 from annotation.bias import Anchoring, Length, Tested, Verdicts
-from annotation.bootstrap import UNDEFINED, Estimate
+from annotation.bootstrap import UNDEFINED, Estimate, estimates, ratio
 from annotation.ceiling import Ceiling, ceiling, true_accuracy
 from annotation.columns import Doubles, Ints, Judgements, Times
 from annotation.upheld import upheld
@@ -328,3 +328,42 @@ def course(work: Work, total: int, today: date, ahead: float | None) -> dict[Has
         }
         for i in range(count + left + 1)
     }
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What an audit of an agreed turn found: whether it was overturned, and of its pairs those seen otherwise."""
+
+    dialogue: int
+    overturned: bool
+    differing: int
+    pairs: int
+
+
+def of_measuring(repeats: Doubles, gold: Doubles, audits: Sequence[Audited]) -> list[Table]:
+    """People against themselves, people against settled turns, and agreed turns against a blind auditor."""
+    tables = [
+        Table(name, By.PERSON, _by_person(found))
+        for name, found in (("agreement with oneself", repeats), ("agreement with gold turns", gold))
+        if len(found.rows)
+    ]
+    if audits:
+        tables.append(Table("agreed but wrong", By.ALL, {"": _audited(audits)}))
+    return tables
+
+
+def _by_person(found: Doubles) -> dict[Hashable, dict[str, Estimate]]:
+    """For everybody together and each person; the person is who gave the second ranking."""
+    people = found.judgements.annotator[found.rows[:, 1]]
+    dialogues = int(found.dialogue.max()) + 1
+    rows: dict[Hashable, Ints] = {EVERYBODY: np.arange(len(people))}
+    rows |= {person: np.flatnonzero(people == person) for person in np.unique(people).tolist()}
+    return {person: _shown(agreement(found, dialogues, own)) for person, own in rows.items()}
+
+
+def _audited(audits: Sequence[Audited]) -> dict[str, Estimate]:
+    _, dialogue = np.unique([each.dialogue for each in audits], return_inverse=True)
+    table = np.array([[each.overturned, 1, each.differing, each.pairs] for each in audits], dtype=float)
+    figures = {"overturned": ratio(0, 1), "seen_otherwise": ratio(2, 3)}
+    counts = {"overturned": len(audits), "seen_otherwise": int(table[:, 3].sum())}
+    return estimates(table, dialogue, int(dialogue.max()) + 1, figures, counts)

@@ -19,6 +19,7 @@ from annotation.ranking import Relation, pairs_of
 from annotation.report import Measured, Table, Work
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
 from annotation.store import columns
+from annotation.store import measured as measured_people
 from annotation.store.columns import AT_ONCE, REVIEWING
 from annotation.tables import (
     Adjudication,
@@ -36,7 +37,7 @@ from annotation.tables import (
 SIGN = {Relation.BETTER: 1, Relation.TIE: 0, Relation.WORSE: -1}
 NEWEST_RUNS = 5
 GLANCE = "glance"
-SECTIONS = ("agreement", "bias", "pace", "adjudication", "ceiling")
+SECTIONS = ("agreement", "bias", "pace", "adjudication", "measuring", "ceiling")
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,11 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
         "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found.doubles), today),
         "adjudication": lambda: report.of_adjudication(
             verdicts(session, campaign, found.doubles), found.doubles, found.dialogues
+        ),
+        "measuring": lambda: report.of_measuring(
+            measured_people.repeats(session, campaign),
+            measured_people.gold(session, campaign),
+            measured_people.audits(session, campaign.id),
         ),
         GLANCE: lambda: report.at_a_glance(
             found.doubles, found.dialogues, work(session, campaign, found.doubles), _turns_of(found), today

@@ -29,6 +29,7 @@ TITLES = {
     "bias": N_("Bias"),
     "pace": N_("Pace and finish"),
     "adjudication": N_("Adjudication"),
+    "measuring": N_("Repeats, gold and audits"),
     "ceiling": N_("What a reward model can reach"),
 }
 GROUPINGS = {

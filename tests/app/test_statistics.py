@@ -46,6 +46,7 @@ def ranked_twice(database: Database, cast: Cast, campaign: Campaign) -> None:
 def test_without_rankings_the_page_says_what_is_missing(admin: TestClient, campaign: Campaign) -> None:
     for part in ("agreement", "bias", "adjudication", "ceiling"):
         assert "two doctors have ranked" in admin.get(f"/admin/campaigns/{campaign.id}/statistics/{part}").text
+    assert "repeated turns, gold turns" in admin.get(f"/admin/campaigns/{campaign.id}/statistics/measuring").text
     assert admin.get(f"/admin/campaigns/{campaign.id}/statistics/pace").status_code == 200
 
 

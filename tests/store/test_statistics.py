@@ -7,18 +7,20 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 from sqlalchemy.orm import Session
 
+from annotation import report
 from annotation.adjudication import Answer
 from annotation.agreement import Grouping, Statistic
 from annotation.db import utcnow
 from annotation.ranking import Relation
-from annotation.report import By
+from annotation.report import Audited, By
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
-from annotation.store import campaigns, imports, places, rankings, reviews, statistics, turns
+from annotation.store import campaigns, imports, measured, places, rankings, reviews, statistics, turns
 from annotation.store import columns as kept
 from annotation.store.columns import columns
 from annotation.store.rankings import Submission
 from annotation.store.turns import Behind
-from annotation.tables import Campaign, Turn, User
+from annotation.tables import Assignment, Campaign, Purpose, Turn, User
+from tests.annotation.columns import doubles
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 
@@ -183,3 +185,63 @@ def test_every_number_leads_to_its_turns(session: Session, cast: Cast, campaign:
     for behind, there in kinds:
         found = turns.listed(session, campaign.id, None, after=0, limit=9, behind=behind)
         assert [turn.id for turn in found] == ([torn.id] if there else []), behind
+
+
+def measure(session: Session, turn: Turn, user: User, purpose: Purpose, order: str) -> None:
+    """Has somebody rank a turn that measures them."""
+    assignment = Assignment(
+        turn_id=turn.id, user_id=user.id, purpose=purpose, response_order=[3, 2, 1, 0], leased_until=utcnow()
+    )
+    session.add(assignment)
+    session.flush()
+    rankings.submit(session, assignment, Submission(f"{purpose}-{user.id}", ranked(order)))
+
+
+def test_a_repeat_is_compared_with_what_the_same_person_said(
+    session: Session, cast: Cast, campaign: Campaign, torn: Turn
+) -> None:
+    measure(session, torn, cast.wang, Purpose.REPEAT, "A > B > C > D")
+    found = measured.repeats(session, campaign)
+    assert found.judgements.ranks.tolist() == [[1, 0, 2, 3], [0, 1, 2, 3]]
+    own = table(session, campaign, "measuring", "agreement with oneself", By.PERSON)
+    assert set(own) == {0, cast.wang.id}
+    figures = own[cast.wang.id]
+    assert isinstance(figures, dict)
+    assert (figures[Statistic.PAIRS], figures[Statistic.EXACT]) == (pytest.approx(5 / 6), 0)
+
+
+def test_a_gold_turn_is_compared_with_its_settled_order(
+    session: Session, cast: Cast, campaign: Campaign, torn: Turn
+) -> None:
+    torn.gold = True
+    measure(session, torn, cast.chen, Purpose.GOLD, "A > B > D > C")
+    assert measured.gold(session, campaign).judgements.ranks.tolist() == [[0, 1, 2, 3], [0, 1, 3, 2]]
+    golden = table(session, campaign, "measuring", "agreement with gold turns", By.PERSON)
+    assert isinstance(golden[cast.chen.id], dict)
+    assert golden[cast.chen.id][Statistic.BEST] == 1
+
+
+def test_an_agreed_gold_turn_is_what_both_said(session: Session, cast: Cast, campaign: Campaign) -> None:
+    imports.add(session, campaign, [dialogue()], source="t", actor_id=None)
+    for user in (cast.li, cast.wang):
+        turn_id = rank(session, campaign, user, "C > A = B > D")
+    [settled] = measured.settled_orders(session, campaign, [turn_id]).values()
+    assert [tuple(group) for group in settled["groups"]] == [(2,), (0, 1), (3,)]
+
+
+def test_measuring_changes_nothing_about_agreement(
+    session: Session, cast: Cast, campaign: Campaign, torn: Turn
+) -> None:
+    before = len(columns(session, campaign).judgements.packed)
+    measure(session, torn, cast.wang, Purpose.REPEAT, "A > B > C > D")
+    assert len(columns(session, campaign).judgements.packed) == before == 2
+
+
+def test_audits_say_how_often_two_who_agree_are_wrong() -> None:
+    # Two audits of six pairs: one overturned, with three pairs seen otherwise.
+    found = report.of_measuring(doubles([]), doubles([]), [Audited(1, True, 3, 6), Audited(2, False, 0, 6)])
+    [row] = found[0].rows.values()
+    assert {name: (each.value, each.n) for name, each in row.items()} == {
+        "overturned": (0.5, 2),
+        "seen_otherwise": (0.25, 12),
+    }
