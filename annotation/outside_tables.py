@@ -6,7 +6,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text
+from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from annotation.db import Base, UtcDateTime, utcnow
@@ -19,6 +19,18 @@ class DeliveryState(enum.StrEnum):
     WAITING = "waiting"
     DELIVERED = "delivered"
     GIVEN_UP = "given up"
+
+
+class Event(enum.StrEnum):
+    """Of what a hook can be told; ``ping`` only tests it."""
+
+    TURN_SETTLED = "turn.settled"
+    TURN_CONTESTED = "turn.contested"
+    CAMPAIGN_FINISHED = "campaign.finished"
+    SNAPSHOT_FROZEN = "snapshot.frozen"
+    RUN_FINISHED = "run.finished"
+    GUIDELINE_DOUBT = "guideline.doubt"
+    PING = "ping"
 
 
 class AccessToken(Base):
@@ -53,7 +65,10 @@ class Webhook(Base):
 
 
 class Delivery(Base):
-    """One message to one hook: written with what it tells of, sent afterwards, tried again until it arrives."""
+    """One message to one hook: written with what it tells of, sent afterwards, tried again until it arrives.
+
+    ``tries`` says of each attempt when it ended, how long it took, with which status or what went wrong.
+    """
 
     __tablename__ = "deliveries"
     __table_args__ = (Index("ix_deliveries_due", "state", "next_attempt_at"),)
@@ -66,8 +81,7 @@ class Delivery(Base):
     state: Mapped[DeliveryState] = mapped_column(choice(DeliveryState), default=DeliveryState.WAITING)
     attempts: Mapped[int] = mapped_column(default=0)
     next_attempt_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    last_status: Mapped[int | None]
-    last_error: Mapped[str] = mapped_column(Text, default="")
+    tries: Mapped[list[dict[str, Any]]] = mapped_column(Json, default=list)
     created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
     webhook: Mapped[Webhook] = relationship(lazy="joined", innerjoin=True)

@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 from annotation.db import Database, utcnow
 from annotation.refusals import Invalid, Missing
 from annotation.run_tables import Run, Snapshot
-from annotation.store import campaigns, people, rankings, reviews, runs, snapshots
+from annotation.store import campaigns, hooks, people, rankings, reviews, runs, snapshots
 from annotation.tables import Adjudication, Assignment, Campaign, Role, User
 from app.settings import Settings
 
@@ -47,6 +47,8 @@ def writing(request: Request) -> Iterator[Session]:
     """A transaction that is committed before the answer leaves."""
     with database_of(request).writing() as session:
         yield session
+    if session.info.get(hooks.TOLD):
+        request.app.state.bell.ring()
 
 
 async def submitted_form(request: Request) -> FormData:

@@ -6,6 +6,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -22,12 +23,13 @@ from annotation.db import Database
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import words
 from app.api.main import make_api
+from app.bell import Bell
 from app.deps import LoginRequiredError, submitted_form
 from app.render import STATIC, page, wants_fragment
 from app.routes import ROUTERS
 from app.security import Guard, TooLargeError
 from app.settings import Settings
-from workers.queue import make_app
+from workers.queue import make_app, wake_teller
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.database = Database(settings.database_url)
     app.state.queue = make_app(settings)
+    app.state.bell = Bell(partial(wake_teller, app.state.queue))
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
     for router in ROUTERS:
         app.include_router(router, dependencies=[Depends(submitted_form)])

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from workers.settings import Settings
 
 TRAINING, CONTROL = "training", "control"
-TRAIN, SWEEP = "train", "sweep"
+TRAIN, SWEEP, TELL = "train", "sweep", "tell"
 SWEEP_EVERY_S = 10.0
 WAKE_EXPIRES_S = 60.0  # the sweeper calls again, so that nothing piles up behind a long training
 
@@ -31,9 +31,12 @@ def make_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 30, "socket_connect_timeout": 2},
-        task_routes={TRAIN: {"queue": TRAINING}, SWEEP: {"queue": CONTROL}},
+        task_routes={TRAIN: {"queue": TRAINING}, SWEEP: {"queue": CONTROL}, TELL: {"queue": CONTROL}},
         task_default_queue=CONTROL,
-        beat_schedule={SWEEP: {"task": SWEEP, "schedule": SWEEP_EVERY_S, "options": {"expires": SWEEP_EVERY_S}}},
+        beat_schedule={
+            task: {"task": task, "schedule": SWEEP_EVERY_S, "options": {"expires": SWEEP_EVERY_S}}
+            for task in (SWEEP, TELL)
+        },
         timezone="UTC",
     )
     return app
@@ -45,5 +48,15 @@ def wake(app: Celery, run_id: int) -> bool:
         app.send_task(TRAIN, args=[run_id], retry=False, expires=WAKE_EXPIRES_S)
     except (OperationalError, OSError) as error:
         log.warning("run %s waits for the sweeper, the broker is away: %s", run_id, error)
+        return False
+    return True
+
+
+def wake_teller(app: Celery) -> bool:
+    """Tells the control worker that hooks wait to be told; says whether that went out. If not, beat does it later."""
+    try:
+        app.send_task(TELL, retry=False, expires=WAKE_EXPIRES_S)
+    except (OperationalError, OSError) as error:
+        log.warning("hooks wait for beat, the broker is away: %s", error)
         return False
     return True

@@ -31,6 +31,10 @@ class Settings(BaseSettings):
         "development", description="production refuses to start with anything left open"
     )
 
+    webhooks_to_private: bool = Field(
+        False, description="Webhooks may lead to private addresses, such as a machine in the same intranet"
+    )
+
     @model_validator(mode="after")
     def _fill_in(self) -> Self:
         home = self.home.resolve()

@@ -12,8 +12,8 @@ from celery.signals import worker_process_init, worker_ready
 
 from annotation.db import Database
 from annotation.store import runs
-from workers import supervise
-from workers.queue import CONTROL, SWEEP, TRAIN, TRAINING, make_app, wake
+from workers import hooks, supervise
+from workers.queue import CONTROL, SWEEP, TELL, TRAIN, TRAINING, make_app, wake
 from workers.settings import Settings
 from workers.watchdog import die_with_parent
 
@@ -44,6 +44,12 @@ def sweep() -> None:
         database.dispose()
     for run_id in waiting:
         wake(app, run_id)
+
+
+@app.task(name=TELL)
+def tell() -> None:
+    """Sends what hooks wait for."""
+    hooks.send_all_due(settings)
 
 
 @worker_process_init.connect

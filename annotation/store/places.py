@@ -20,7 +20,7 @@ from annotation.assignment import choices
 from annotation.db import utcnow
 from annotation.measure_tables import NamedPlace
 from annotation.refusals import Conflict, Missing
-from annotation.store import audit, campaigns, counted, handouts, limits, naming, turn_queue
+from annotation.store import audit, campaigns, counted, handouts, hooks, limits, naming, turn_queue
 from annotation.store.limits import Limit
 from annotation.store.turn_queue import Found, Seeker
 from annotation.tables import (
@@ -150,6 +150,7 @@ def cannot_judge(session: Session, assignment: Assignment, reason: str, now: dat
         turn.times_unjudgeable += 1
         if turn.times_unjudgeable > RELEASES_BEFORE_REVIEW:
             turn.state = TurnState.CONTESTED
+            hooks.moved(session, turn, TurnState.OPEN)
     audit.record(session, assignment.user_id, "could not judge", f"turn {turn.id}")
 
 

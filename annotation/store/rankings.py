@@ -18,7 +18,7 @@ from annotation import ranking as rules
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
-from annotation.store import audit, guidelines, places
+from annotation.store import audit, guidelines, hooks, places
 from annotation.tables import (
     Assignment,
     AssignmentState,
@@ -199,7 +199,9 @@ def _move_on(session: Session, turn: Turn, now: datetime) -> None:
         turn.state = TurnState.CONTESTED if turn.state is TurnState.CONTESTED else TurnState.ONE_RANKING
         return
     first, second = found
+    before = turn.state
     sort_out(turn, first, second, now)
+    hooks.moved(session, turn, before)
 
 
 def sort_out(turn: Turn, first: rules.Ranking, second: rules.Ranking, now: datetime) -> None:

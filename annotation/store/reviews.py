@@ -17,7 +17,7 @@ from annotation.db import utcnow
 from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.review_policy import pairs_to_ask
-from annotation.store import audit, places, rankings
+from annotation.store import audit, hooks, places, rankings
 from annotation.tables import (
     Adjudication,
     Assignment,
@@ -195,6 +195,7 @@ def decide(session: Session, adjudication: Adjudication, version: int, now: date
     turn.state = TurnState.SETTLED
     turn.settled_by = SettledBy.REWRITTEN if none_acceptable else SettledBy.ADJUDICATED
     turn.settled_at = now
+    hooks.settled(session, turn)
     audit.record(session, adjudication.adjudicator_id, "turn adjudicated", f"turn {turn.id}", by=turn.settled_by)
 
 

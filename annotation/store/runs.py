@@ -18,6 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
+from annotation.outside_tables import Event
 from annotation.refusals import Conflict, Missing
 from annotation.run_tables import (
     LIVE_STATES,
@@ -31,7 +32,7 @@ from annotation.run_tables import (
     RunState,
     Worker,
 )
-from annotation.store import audit
+from annotation.store import audit, hooks
 
 LEASE = timedelta(seconds=45)
 HEARTBEAT_S = 5.0
@@ -158,6 +159,7 @@ def finish(
 ) -> None:
     """Ends the run; raises LostRunError where it is no longer held."""
     renew(session, run_id, token, state=state, result=result, error=error, finished_at=utcnow(), worker=None)
+    hooks.tell(session, Event.RUN_FINISHED, run_id=run_id, state=state)
     audit.record(session, None, f"run {state}", f"run {run_id}")
 
 
@@ -176,7 +178,9 @@ def cancel(session: Session, run_id: int, *, actor_id: int) -> Run:
         .values(cancel_requested=True)
         .returning(Run.id)
     )
-    if session.scalar(queued) is None and session.scalar(running) is None:
+    if session.scalar(queued) is not None:
+        hooks.tell(session, Event.RUN_FINISHED, run_id=run_id, state=RunState.CANCELLED)
+    elif session.scalar(running) is None:
         raise Conflict("This run is over already.")
     audit.record(session, actor_id, "run cancelled", f"run {run_id}")
     run = get(session, run_id)
@@ -202,6 +206,8 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
             run.error = spent.format(attempts=run.attempts)
         else:
             run.state = RunState.QUEUED
+        if not run.live:
+            hooks.tell(session, Event.RUN_FINISHED, run_id=run.id, state=run.state)
         audit.record(session, None, "run taken back", f"run {run.id}", state=run.state)
     session.flush()
     waiting = select(Run.id).where(Run.state == RunState.QUEUED, Run.created_at < now - WAKE_AFTER).order_by(Run.id)

@@ -15,10 +15,11 @@ from sqlalchemy.orm import Session
 
 from annotation import adjudication, snapshot
 from annotation.db import Database
+from annotation.outside_tables import Event
 from annotation.ranking import Relation, format_order, pairs_of
 from annotation.refusals import Conflict, Missing
 from annotation.run_tables import Snapshot
-from annotation.store import audit, campaigns, rankings, reviews
+from annotation.store import audit, campaigns, hooks, rankings, reviews
 from annotation.tables import (
     Adjudication,
     Assignment,
@@ -75,6 +76,7 @@ def freeze(database: Database, campaign_id: int, root: Path, *, actor_id: int | 
         )
         session.add(row)
         session.flush()
+        hooks.tell(session, Event.SNAPSHOT_FROZEN, campaign_id=campaign_id, snapshot_id=row.id, sha256=row.sha256)
         audit.record(session, actor_id, "snapshot frozen", f"snapshot {row.id}", sha256=frozen.sha256, **row.counts)
         return row.id
 

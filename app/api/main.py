@@ -7,7 +7,7 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import State
 
 from annotation.store import people as people_store
-from app.api import campaigns, me, people, problems, ranking, review, runs, snapshots, turns
+from app.api import campaigns, me, people, problems, ranking, review, runs, snapshots, turns, webhooks
 from app.api.access import identify
 from app.api.document import document_of
 from app.api.guard import ApiGuard
@@ -15,13 +15,14 @@ from app.deps import current_user, database_of, token_of
 from app.settings import Settings
 
 PREFIX = "/v1"
-ROUTERS = [module.router for module in (me, ranking, review, campaigns, turns, snapshots, runs, people)]
+ROUTERS = [module.router for module in (me, ranking, review, campaigns, turns, snapshots, runs, people, webhooks)]
 
 
 def make_api(settings: Settings, shared: State) -> FastAPI:
     """The API over the same database and queue as the pages."""
     api = FastAPI(title="Zhongjing", docs_url=None, redoc_url=None, openapi_url=None, generate_unique_id_function=_name)
-    api.state.settings, api.state.database, api.state.queue = settings, shared.database, shared.queue
+    api.state.settings, api.state.database = settings, shared.database
+    api.state.queue, api.state.bell = shared.queue, shared.bell
     api.state.identify, shared.api = identify, api
     for router in ROUTERS:
         api.include_router(router, prefix=PREFIX, dependencies=[Depends(current_user)])

@@ -16,6 +16,7 @@ from app.routes import (
     statistics,
     tokens,
     users,
+    webhooks,
 )
 
 ROUTERS = [
@@ -36,5 +37,6 @@ ROUTERS = [
         audit,
         tokens,
         api_page,
+        webhooks,
     )
 ]
