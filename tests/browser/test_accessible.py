@@ -22,7 +22,10 @@ ADMIN = [
     "/admin/campaigns/1/turns",
     "/admin/campaigns/1/turns/1",
     "/admin/campaigns/1/statistics",
+    "/admin/campaigns/1/statistics/bias",
     "/admin/campaigns/1/statistics/pace",
+    "/admin/campaigns/1/statistics/adjudication",
+    "/admin/campaigns/1/statistics/ceiling",
     "/admin/campaigns/1/import",
     "/admin/users",
     "/admin/snapshots",
@@ -33,6 +36,8 @@ ADMIN = [
     "/admin/models",
     "/admin/data-sets",
     "/admin/audit",
+    "/account/tokens",
+    "/api",
     "/nowhere",
 ]
 
