@@ -165,6 +165,13 @@ def expected_questions(case: Case) -> float:
     return _expected(candidates(case, ()), _positions(case))
 
 
+def open_pairs(case: Case, answers: Sequence[Answer]) -> frozenset[Pair]:
+    """The pairs to settle that neither were answered nor follow from what was."""
+    possible = zip(*candidates(case, answers), strict=True)
+    undecided = {pair for pair, seen in zip(pairs_of(case.k), possible, strict=True) if len(set(seen)) > 1}
+    return frozenset(undecided.intersection(case.to_settle))
+
+
 def outcome(case: Case, decisions: Decisions) -> bool | None:
     """Whether none is acceptable: as both annotators say, else as the adjudicator does; None while that is open."""
     if case.first is not None and not case.outcome_open:

@@ -67,7 +67,7 @@ def place(opinion: Opinion, response: int, k: int, *, level: bool) -> Opinion:
     fell = level and len(placed) == k - 1
     whole = len(placed) >= k - 1 and not fell
     if response in placed or not 0 <= response < k or whole or (level and not placed):
-        raise NoSuchStepError("This response has its place already, or a tie has nothing to join: take a step back.")
+        raise NoSuchStepError(f"response {response} cannot be placed after {opinion.steps}")
     return replace(opinion, steps=(*opinion.steps, (response, level)))
 
 

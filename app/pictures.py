@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from annotation.adjudication import Case
-from annotation.ranking import Ranking
+from annotation.ranking import Pair, Ranking
 
 ROW, TOP, LEFT, RIGHT, WIDTH = 44, 46, 70, 250, 320
 
 
 @dataclass(frozen=True)
 class Line:
-    """One response from its place on the left to its place on the right; quiet where nothing about it is contested."""
+    """One response from its place on the left to its place on the right.
+
+    ``quiet`` where nothing about it is contested, ``calm`` where nothing is open any more, ``asked`` where it is in
+    question at this moment.
+    """
 
     letter: str
     left_y: int
     right_y: int
     quiet: bool
+    calm: bool = False
+    asked: bool = False
 
 
 @dataclass(frozen=True)
@@ -34,14 +40,26 @@ class TwoOrders:
     width: int = WIDTH
 
 
-def two_orders(sides: Sequence[Ranking], letters: Mapping[int, str], case: Case) -> TwoOrders | None:
-    """The picture of two rankings; None where one of them has no order."""
+def two_orders(
+    sides: Sequence[Ranking],
+    letters: Mapping[int, str],
+    case: Case,
+    still_open: Collection[Pair] | None = None,
+    asked: Pair | None = None,
+) -> TwoOrders | None:
+    """The picture of two rankings; None where one has no order. Unless said, all contested pairs are open."""
     if not all(side.has_order for side in sides):
         return None
     first, second = sides
     (left, left_ties), (right, right_ties) = _heights(first, second, letters), _heights(second, first, letters)
     contested = {response for pair in case.contested for response in pair}
-    lines = [Line(letters[r], left[r], right[r], r not in contested) for r in sorted(left, key=lambda r: letters[r])]
+    opened = contested if still_open is None else {response for pair in still_open for response in pair}
+    lines = [
+        Line(
+            letters[r], left[r], right[r], r not in contested, r in contested - opened, asked is not None and r in asked
+        )
+        for r in sorted(left, key=lambda r: letters[r])
+    ]
     return TwoOrders(lines, TOP + ROW * case.k, left_ties, right_ties)
 
 

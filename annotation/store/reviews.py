@@ -1,14 +1,14 @@
-"""The review queue: contested turns, who holds which, what was answered, how it ended."""
+"""Reviews of contested turns: who holds which, what was answered, how it ended."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, select, update
+from sqlalchemy import ColumnElement, exists, select, update
 from sqlalchemy.orm import Session
 
 from annotation import adjudication as rules
@@ -17,12 +17,11 @@ from annotation.db import utcnow
 from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.review_policy import pairs_to_ask
-from annotation.store import audit, hooks, places, rankings
+from annotation.store import audit, hooks, places, rankings, review_queue
 from annotation.tables import (
     Adjudication,
-    Assignment,
-    Purpose,
     Ranking,
+    ReviewKind,
     ReviewState,
     Rewrite,
     SettledBy,
@@ -32,23 +31,11 @@ from annotation.tables import (
 )
 
 REVIEW_LEASE = timedelta(hours=1)
+TAKEN_BACK_WITHIN = timedelta(hours=1)
+"""So long a decision may be taken back, if the next turn is not opened before."""
+
 KEPT = ("unlocked_because", "pairs_asked")
 """What a further answer leaves as it is."""
-
-
-@dataclass(frozen=True)
-class Queue:
-    """What waits for this adjudicator."""
-
-    waiting: int
-    oldest: datetime | None
-
-
-def queue(session: Session, user: User) -> Queue:
-    """How many contested turns this adjudicator may decide, and since when the oldest waits."""
-    newest_ranking = select(func.max(Assignment.finished_at)).where(Assignment.turn_id == Turn.id).scalar_subquery()
-    row = session.execute(select(func.count(Turn.id), func.min(newest_ranking)).where(_open_to(user))).one()
-    return Queue(row[0], row[1])
 
 
 def open_next(session: Session, user: User, now: datetime | None = None) -> Adjudication | None:
@@ -60,32 +47,39 @@ def open_next(session: Session, user: User, now: datetime | None = None) -> Adju
         held.leased_until = now + REVIEW_LEASE
         return held
     release_expired(session, now)
-    for skip_locked in (True, False):
-        turn = session.scalar(
-            select(Turn)
-            .where(_open_to(user))
-            .order_by(Turn.contested_ability.is_(None), Turn.contested_ability, Turn.id)
-            .limit(1)
-            .with_for_update(of=Turn, skip_locked=skip_locked)
-            .execution_options(populate_existing=True)
-        )
-        if turn is not None:
-            return _open(session, turn, user, now)
-    return None
+    found = review_queue.find(session, user)
+    return None if found is None else _open(session, *found, user, now)
 
 
 def release_expired(session: Session, now: datetime) -> None:
-    """Puts turns back into the queue whose adjudicator has gone away."""
-    for adjudication in session.scalars(
-        select(Adjudication).where(Adjudication.state == ReviewState.OPEN, Adjudication.leased_until < now)
-    ).all():
-        release(session, adjudication)
+    """Puts turns back into the queue whose adjudicator has gone away; one whose lease was renewed meanwhile stays."""
+    run_out = (Adjudication.state == ReviewState.OPEN) & (Adjudication.leased_until < now)
+    for adjudication in session.scalars(select(Adjudication).where(run_out)).all():
+        turn = places.lock_turn(session, adjudication.turn_id)
+        if change(session, adjudication, ReviewState.OPEN, Adjudication.leased_until < now, state=ReviewState.RELEASED):
+            _back_in_queue(turn, adjudication)
 
 
-def release(session: Session, adjudication: Adjudication) -> None:
-    """Hands a turn back to the queue undecided."""
+def renew(session: Session, adjudication: Adjudication, now: datetime | None = None) -> bool:
+    """Extends the lease of a review that is open; says whether it still was. What a window shows stays current."""
+    mine = (Adjudication.id == adjudication.id) & (Adjudication.state == ReviewState.OPEN)
+    until = (now or utcnow()) + REVIEW_LEASE
+    renewed = update(Adjudication).where(mine).values(leased_until=until).returning(Adjudication.id)
+    return session.scalar(renewed) is not None
+
+
+def hand_back(session: Session, adjudication: Adjudication, version: int, now: datetime | None = None) -> None:
+    """Gives the turn to somebody else, undecided; what was answered is kept with the review and counts for nothing."""
     turn = places.lock_turn(session, adjudication.turn_id)
-    if _change(session, adjudication, ReviewState.OPEN, state=ReviewState.RELEASED):
+    current = Adjudication.version == version
+    done = {"state": ReviewState.RELEASED, "decided_at": now or utcnow()}
+    require(change(session, adjudication, ReviewState.OPEN, current, **done))
+    _back_in_queue(turn, adjudication)
+    audit.record(session, adjudication.adjudicator_id, "review handed back", f"turn {turn.id}")
+
+
+def _back_in_queue(turn: Turn, adjudication: Adjudication) -> None:
+    if adjudication.kind is ReviewKind.CONTESTED:
         turn.state = TurnState.CONTESTED
 
 
@@ -184,11 +178,8 @@ def decide(session: Session, adjudication: Adjudication, version: int, now: date
     none_acceptable = bool(rules.outcome(case, said))
     settled = rules.settle(case, said.answers) if rules.sorts(case, none_acceptable) else []
     result = {"none_acceptable": none_acceptable, "pairs": [pair_to_json(pair) for pair in settled]}
-    _require(
-        _change(
-            session, adjudication, ReviewState.OPEN, version, state=ReviewState.DECIDED, result=result, decided_at=now
-        )
-    )
+    done = {"state": ReviewState.DECIDED, "result": result, "decided_at": now}
+    require(change(session, adjudication, ReviewState.OPEN, Adjudication.version == version, **done))
     if none_acceptable and said.rewrite is not None:
         author = adjudication.adjudicator_id
         session.add(Rewrite(turn_id=turn.id, adjudication_id=adjudication.id, author_id=author, text=said.rewrite))
@@ -201,20 +192,25 @@ def decide(session: Session, adjudication: Adjudication, version: int, now: date
 
 def reopen(session: Session, adjudication: Adjudication, version: int) -> None:
     """Takes a decision back, until the same adjudicator has opened the next turn."""
+    turn = unsettle(session, adjudication, version)
+    turn.state, turn.settled_by, turn.settled_at = TurnState.IN_REVIEW, None, None
+    audit.record(session, adjudication.adjudicator_id, "decision taken back", f"turn {turn.id}")
+
+
+def unsettle(session: Session, adjudication: Adjudication, version: int) -> Turn:
+    """Opens a decided review again and returns its turn, locked; raises Conflict once the next one was opened."""
     newer = exists().where(
         Adjudication.adjudicator_id == adjudication.adjudicator_id, Adjudication.id > adjudication.id
     )
     if session.scalar(select(newer)):
         raise Conflict("You have opened the next turn since, so this decision stands.")
+    if adjudication.decided_at is not None and adjudication.decided_at < utcnow() - TAKEN_BACK_WITHIN:
+        raise Conflict("This was decided more than an hour ago, so the decision stands.")
     turn = places.lock_turn(session, adjudication.turn_id)
-    _require(
-        _change(
-            session, adjudication, ReviewState.DECIDED, version, state=ReviewState.OPEN, result=None, decided_at=None
-        )
-    )
+    undone = {"state": ReviewState.OPEN, "result": None, "decided_at": None, "leased_until": utcnow() + REVIEW_LEASE}
+    require(change(session, adjudication, ReviewState.DECIDED, Adjudication.version == version, **undone))
     session.query(Rewrite).filter(Rewrite.adjudication_id == adjudication.id).delete()
-    turn.state, turn.settled_by, turn.settled_at = TurnState.IN_REVIEW, None, None
-    audit.record(session, adjudication.adjudicator_id, "decision taken back", f"turn {turn.id}")
+    return turn
 
 
 def decided(session: Session, user_id: int, limit: int = 100) -> Sequence[Adjudication]:
@@ -243,14 +239,6 @@ def pair_from_json(data: dict[str, Any]) -> rules.SettledPair:
     )
 
 
-def _open_to(user: User) -> ColumnElement[bool]:
-    """Contested turns on which this user never had a place for labelling."""
-    ranked_it = exists().where(
-        Assignment.turn_id == Turn.id, Assignment.user_id == user.id, Assignment.purpose == Purpose.LABEL
-    )
-    return (Turn.state == TurnState.CONTESTED) & ~ranked_it
-
-
 def _require_right(user: User) -> None:
     if not user.adjudicates:
         raise Missing("There is no review queue for you.")
@@ -261,22 +249,24 @@ def _held_by(session: Session, user: User) -> Adjudication | None:
     return session.scalar(held.order_by(Adjudication.id).limit(1))
 
 
-def _open(session: Session, turn: Turn, user: User, now: datetime) -> Adjudication:
+def _open(session: Session, turn: Turn, kind: ReviewKind, user: User, now: datetime) -> Adjudication:
     given = rankings.counting(session, turn.id)
     first, second = [*(ranking.assignment for ranking in given), None, None][:2]
     adjudication = Adjudication(
         turn=turn,
         adjudicator_id=user.id,
+        kind=kind,
         first_assignment_id=first and first.id,
         first_annotator_id=first and first.user_id,
         second_assignment_id=second and second.id,
         second_annotator_id=second and second.user_id,
         leased_until=now + REVIEW_LEASE,
         response_order=random.SystemRandom().sample(range(turn.campaign.k), turn.campaign.k),
-        decisions=_asked_at_opening(turn, given),
+        decisions=_asked_at_opening(turn, given) if kind is ReviewKind.CONTESTED else {},
     )
     session.add(adjudication)
-    turn.state = TurnState.IN_REVIEW
+    if kind is ReviewKind.CONTESTED:
+        turn.state = TurnState.IN_REVIEW
     session.flush()
     audit.record(session, user.id, "review opened", f"turn {turn.id}")
     return adjudication
@@ -302,23 +292,27 @@ def _save(session: Session, adjudication: Adjudication, version: int, said: rule
         for a in said.answers
     ]
     data = {**kept, **more, "none_acceptable": said.none_acceptable, "answers": answers, "rewrite": said.rewrite}
-    until = utcnow() + REVIEW_LEASE
-    _require(_change(session, adjudication, ReviewState.OPEN, version, decisions=data, leased_until=until))
+    save(session, adjudication, version, data)
 
 
-def _change(
-    session: Session, adjudication: Adjudication, was: ReviewState, version: int | None = None, **values: Any
+def save(session: Session, adjudication: Adjudication, version: int, decisions: dict[str, Any]) -> None:
+    """Keeps what was said, if this window is current, and renews the lease."""
+    current, until = Adjudication.version == version, utcnow() + REVIEW_LEASE
+    require(change(session, adjudication, ReviewState.OPEN, current, decisions=decisions, leased_until=until))
+
+
+def change(
+    session: Session, adjudication: Adjudication, was: ReviewState, *conditions: ColumnElement[bool], **values: Any
 ) -> bool:
-    """Compare-and-set: changes the review if it is still in this state and, where given, at this version."""
-    expected = (Adjudication.id == adjudication.id) & (Adjudication.state == was)
-    if version is not None:
-        expected &= Adjudication.version == version
-    changed = update(Adjudication).where(expected).values(version=Adjudication.version + 1, **values)
+    """Compare-and-set: changes the review if it is still in this state and the conditions hold; says whether it did."""
+    expected = (Adjudication.id == adjudication.id, Adjudication.state == was, *conditions)
+    changed = update(Adjudication).where(*expected).values(version=Adjudication.version + 1, **values)
     won = session.scalar(changed.returning(Adjudication.id))
     session.refresh(adjudication)
     return won is not None
 
 
-def _require(won: bool) -> None:
+def require(won: bool) -> None:
+    """Raises Conflict where a change was not made because another window was faster."""
     if not won:
         raise Conflict("This turn went on in another window: here is how it stands now.")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from annotation import adjudication as rules
 from annotation.abilities import Ability
-from annotation.ranking import LETTERS, Pair, Ranking, Relation
+from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid
-from annotation.store import reviews
-from annotation.tables import Adjudication, ReviewState
+from annotation.store import doubts, review_queue, reviews
+from annotation.tables import Adjudication, ReviewKind, ReviewState
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
-from app.pictures import two_orders
 from app.render import page
+from app.review_view import audit_context, review_context
 
 router = APIRouter()
 
@@ -24,14 +23,13 @@ router = APIRouter()
 @router.get("/review")
 def queue(request: Request, user: Adjudicator, session: Reading) -> HTMLResponse:
     """What waits."""
-    return page(
-        request, "review/queue.html", queue=reviews.queue(session, user), decided=reviews.decided(session, user.id, 10)
-    )
+    waiting, decided = review_queue.queue(session, user), reviews.decided(session, user.id, 10)
+    return page(request, "review/queue.html", queue=waiting, decided=decided)
 
 
 @router.post("/review/next")
 def next_review(request: Request, user: Adjudicator, session: Writing) -> Response:
-    """Opens the next contested turn."""
+    """Opens the next turn."""
     review = reviews.open_next(session, user)
     if review is None:
         return RedirectResponse("/review", status_code=303)
@@ -40,8 +38,12 @@ def next_review(request: Request, user: Adjudicator, session: Writing) -> Respon
 
 @router.get("/reviews/{review_id}")
 def show(request: Request, review: SeenReview, session: Reading) -> HTMLResponse:
-    """A contested turn: both orders, and the question that is open."""
-    return page(request, "review/screen.html", **_context(session, review))
+    """A contested turn, both orders and the question that is open; or an audit, which begins without any order."""
+    if review.state is ReviewState.RELEASED:
+        raise Conflict("This turn went back to the queue, so it is no longer yours to decide.")
+    if review.kind is ReviewKind.AUDIT:
+        return page(request, "review/audit.html", **audit_context(session, review))
+    return page(request, "review/screen.html", **review_context(session, review))
 
 
 @router.post("/reviews/{review_id}/outcome")
@@ -50,7 +52,7 @@ def outcome(
 ) -> Response:
     """Says whether none is acceptable."""
     reviews.answer_outcome(session, review, version, none_acceptable=none_acceptable)
-    return _back(review)
+    return back_to(review)
 
 
 @router.post("/reviews/{review_id}/pair")
@@ -66,7 +68,7 @@ def pair(
     """Answers how the first of two responses stands to the second, or what decides between them."""
     answer = _answer(review, (first, second), relation, ability)
     reviews.answer_pair(session, review, version, answer)
-    return _back(review)
+    return back_to(review)
 
 
 @router.post("/reviews/{review_id}/rewrite")
@@ -75,7 +77,7 @@ def rewrite(
 ) -> Response:
     """Writes the answer that stands above all unacceptable ones."""
     reviews.answer_rewrite(session, review, version, text)
-    return _back(review)
+    return back_to(review)
 
 
 @router.post("/reviews/{review_id}/back")
@@ -85,7 +87,7 @@ def back(review: OwnReview, session: Writing, version: Annotated[int, Form()]) -
         reviews.reopen(session, review, version)
     else:
         reviews.take_back(session, review, version)
-    return _back(review)
+    return back_to(review)
 
 
 @router.post("/reviews/{review_id}/unlock")
@@ -94,14 +96,36 @@ def unlock(
 ) -> Response:
     """Opens the agreed part, for a reason."""
     reviews.unlock(session, review, version, reason)
-    return _back(review)
+    return back_to(review)
 
 
 @router.post("/reviews/{review_id}/decide")
 def decide(review: OwnReview, session: Writing, version: Annotated[int, Form()]) -> Response:
     """Settles the turn."""
     reviews.decide(session, review, version)
-    return _back(review)
+    return back_to(review)
+
+
+@router.post("/reviews/{review_id}/renew")
+def renew(review: OwnReview, session: Writing) -> Response:
+    """Keeps the turn for whoever is still at work on it."""
+    return Response(status_code=204 if reviews.renew(session, review) else 409)
+
+
+@router.post("/reviews/{review_id}/hand-back")
+def hand_back(review: OwnReview, session: Writing, version: Annotated[int, Form()]) -> Response:
+    """Gives the turn to somebody else."""
+    reviews.hand_back(session, review, version)
+    return RedirectResponse("/review", status_code=303)
+
+
+@router.post("/reviews/{review_id}/doubt")
+def doubt(
+    review: OwnReview, session: Writing, ability: Annotated[int, Form(ge=1, le=9)], note: Annotated[str, Form()] = ""
+) -> Response:
+    """Tells the admin that the guideline is unclear about an ability."""
+    doubts.raise_doubt(session, review, Ability(ability), note[:2000])
+    return back_to(review)
 
 
 def _answer(review: Adjudication, asked: Pair, relation: str, ability: int | None) -> rules.Answer:
@@ -115,79 +139,6 @@ def _answer(review: Adjudication, asked: Pair, relation: str, ability: int | Non
     return rules.Answer((normal[0], normal[1]), told, Ability(ability) if ability else None)
 
 
-def _back(review: Adjudication) -> RedirectResponse:
+def back_to(review: Adjudication) -> RedirectResponse:
+    """The page of the review, which shows what comes next."""
     return RedirectResponse(f"/reviews/{review.id}", status_code=303)
-
-
-def _context(session: Reading, review: Adjudication) -> dict[str, Any]:
-    if review.state is ReviewState.RELEASED:
-        raise Conflict("This turn went back to the queue because nobody worked on it for a while.")
-    case, said = reviews.case_of(session, review), reviews.decisions_of(review)
-    question = rules.next_step(case, said)
-    letters = {response: LETTERS[i] for i, response in enumerate(review.response_order)}
-    sides = [side for side in (case.first, case.second) if side is not None]
-    settled = _settled(case, said, question)
-    return {
-        "review": review,
-        "turn": review.turn,
-        "campaign": review.turn.campaign,
-        "case": case,
-        "said": said,
-        "question": question,
-        "asked": _asked(review.id, case, question, letters, settled),
-        "letters_of": letters,
-        "shown": [(letters[number], review.turn.responses[number]) for number in review.response_order],
-        "sides": sides,
-        "picture": two_orders(sides, letters, case) if len(sides) == 2 else None,
-        "order": _order(settled, letters, case.k),
-        "done": review.state is ReviewState.DECIDED,
-    }
-
-
-def _settled(case: rules.Case, said: rules.Decisions, question: rules.Question) -> list[rules.SettledPair]:
-    """Every pair, once no pair is asked about any more."""
-    if question.asks in (rules.Asks.OUTCOME, rules.Asks.PAIR) or not rules.sorts(case, bool(rules.outcome(case, said))):
-        return []
-    return rules.settle(case, said.answers)
-
-
-def _order(settled: list[rules.SettledPair], letters: Mapping[int, str], k: int) -> str | None:
-    relations = {each.pair: each.relation for each in settled if each.relation is not None}
-    if not settled or len(relations) < len(settled):
-        return None
-    groups = rules.order_of(relations, k)
-    return " > ".join(" = ".join(sorted(letters[r] for r in group)) for group in groups)
-
-
-def _asked(
-    review: int,
-    case: rules.Case,
-    question: rules.Question,
-    letters: Mapping[int, str],
-    settled: list[rules.SettledPair],
-) -> dict[str, Any] | None:
-    """The pair that is asked about, the earlier letter on the left, what each side says, and what the rule suggests."""
-    if question.pair is None:
-        return None
-    left, right = sorted(question.pair, key=lambda response: letters[response])
-    suggested = None if rules.hides_suggestion(review, question.pair) else rules.suggestion(case, question.pair)
-    known = {each.pair: each.relation for each in settled}.get(question.pair)
-    return {
-        "left": left,
-        "right": right,
-        "claims": [_claim(side, left, right) for side in (case.first, case.second) if side is not None],
-        "suggested": _seen_from(suggested, question.pair, left),
-        "relation": _seen_from(known, question.pair, left),
-    }
-
-
-def _claim(side: Ranking, left: int, right: int) -> dict[str, Any]:
-    pair = (min(left, right), max(left, right))
-    relation = side.relations().get(pair)
-    return {"relation": _seen_from(relation, pair, left), "ability": side.deciding_ability(pair) if relation else None}
-
-
-def _seen_from(relation: Relation | None, pair: Pair, left: int) -> Relation | None:
-    if relation is None:
-        return None
-    return relation if pair[0] == left else relation.mirrored

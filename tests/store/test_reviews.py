@@ -17,7 +17,7 @@ from annotation.db import Database, utcnow
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid, Missing
-from annotation.store import imports, people, places, rankings, reviews
+from annotation.store import imports, people, places, rankings, review_queue, reviews
 from annotation.store.rankings import Submission
 from annotation.tables import (
     Adjudication,
@@ -81,7 +81,7 @@ def test_the_adjudicator_answers_the_contested_pair_and_the_turn_is_settled(
 def test_whoever_ranked_a_turn_never_reviews_it(session: Session, cast: Cast, contested: Turn) -> None:
     li = people.get(session, cast.li.id)
     li.may_adjudicate = True
-    assert reviews.queue(session, li).waiting == 0
+    assert review_queue.queue(session, li).waiting == 0
     assert reviews.open_next(session, li) is None
 
 
@@ -205,7 +205,7 @@ def test_the_most_important_ability_comes_first(session: Session, cast: Cast, ca
     safety = contest(
         session, cast, campaign, ranked("A > B > C > D", 2, 9, 9), ranked("B > A > C > D", 5, 9, 9), "safe"
     )
-    assert reviews.queue(session, cast.zhao).waiting == 2
+    assert review_queue.queue(session, cast.zhao).waiting == 2
     assert open_review(session, cast.zhao).turn_id == safety.id
 
 
@@ -237,3 +237,58 @@ def test_of_two_adjudicators_who_open_at_the_same_moment_each_gets_a_turn_of_the
     with ThreadPoolExecutor(len(experts)) as threads:
         opened = list(threads.map(open_one, experts))
     assert len(set(opened)) == 4
+
+
+def test_a_lease_that_was_just_renewed_is_not_released(session: Session, cast: Cast, contested: Turn) -> None:
+    review = open_review(session, cast.zhao)
+    later = utcnow() + timedelta(minutes=90)
+    assert reviews.renew(session, review, later - timedelta(minutes=1))
+    reviews.release_expired(session, later)
+    session.refresh(review)
+    assert (review.state, contested.state) == (ReviewState.OPEN, TurnState.IN_REVIEW)
+
+
+def test_a_lease_renewed_by_another_transaction_wins_over_a_release_that_saw_it_expired(
+    database: Database, cast: Cast, campaign: Campaign
+) -> None:
+    with database.writing() as session:
+        contest(session, cast, campaign, FIRST, SECOND)
+        review = open_review(session, cast.zhao)
+        review.leased_until = utcnow() - timedelta(minutes=1)
+    with database.writing() as session:
+        seen = session.get_one(Adjudication, review.id)
+        run_out = Adjudication.leased_until < utcnow()
+        assert reviews.renew(session, seen)
+        assert not reviews.change(session, seen, ReviewState.OPEN, run_out, state=ReviewState.RELEASED)
+
+
+def test_a_turn_that_is_handed_back_goes_to_somebody_else_first(
+    session: Session, cast: Cast, campaign: Campaign
+) -> None:
+    turn = contest(session, cast, campaign, FIRST, SECOND)
+    other_turn = contest(session, cast, campaign, FIRST, SECOND, "d2")
+    review = open_review(session, cast.zhao)
+    assert review.turn_id == turn.id
+    reviews.hand_back(session, review, review.version)
+    assert turn.state is TurnState.CONTESTED
+    with pytest.raises(Conflict):
+        reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.TIE))
+    assert open_review(session, cast.zhao).turn_id == other_turn.id
+    other = people.add(session, "qian", "钱伟", Role.ADJUDICATOR, simulated=True)
+    assert open_review(session, other).turn_id == turn.id
+
+
+def test_whoever_is_alone_gets_a_turn_again_that_they_handed_back(
+    session: Session, cast: Cast, contested: Turn
+) -> None:
+    review = open_review(session, cast.zhao)
+    reviews.hand_back(session, review, review.version)
+    assert open_review(session, cast.zhao).turn_id == contested.id
+
+
+def test_a_decision_stands_after_an_hour(session: Session, cast: Cast, contested: Turn) -> None:
+    review = open_review(session, cast.zhao)
+    reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.TIE))
+    reviews.decide(session, review, review.version, utcnow() - timedelta(minutes=61))
+    with pytest.raises(Conflict):
+        reviews.reopen(session, review, review.version)
