@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
@@ -45,25 +45,27 @@ def queue(session: Session, user: User) -> Queue:
     return Queue(row[0], session.scalar(select(func.count(Turn.id)).where(_audits_for(user))) or 0, row[1])
 
 
-def find(session: Session, user: User) -> tuple[Turn, ReviewKind] | None:
+def find(session: Session, user: User, *, audits: bool) -> tuple[Turn, ReviewKind] | None:
     """The turn that comes next and why, locked; None where nothing is left.
 
     An audit comes with the share that audits have in the queue, so neither kind waits for the other to run out. What
     somebody handed back comes to them again only when there is nothing else. A row that somebody holds for a moment is
     passed over first, and waited for before saying that none is left.
     """
-    for kind, again, skip_locked in product(_kinds(session, user), (False, True), (True, False)):
+    for again, kind, skip_locked in product((False, True), _kinds(session, user, audits=audits), (True, False)):
         turn = _pick(session, user, kind, again=again, skip_locked=skip_locked)
         if turn is not None:
             return turn, kind
     return None
 
 
-def _kinds(session: Session, user: User) -> Iterator[ReviewKind]:
+def _kinds(session: Session, user: User, *, audits: bool) -> Sequence[ReviewKind]:
+    if not audits:
+        return (ReviewKind.CONTESTED,)
     waiting = queue(session, user)
     audit_first = random.SystemRandom().random() * max(waiting.waiting, 1) < waiting.audits
-    kinds = (ReviewKind.AUDIT, ReviewKind.CONTESTED) if audit_first else (ReviewKind.CONTESTED, ReviewKind.AUDIT)
-    return iter(kinds)
+    both = (ReviewKind.AUDIT, ReviewKind.CONTESTED)
+    return both if audit_first else both[::-1]
 
 
 def _pick(session: Session, user: User, kind: ReviewKind, *, again: bool, skip_locked: bool) -> Turn | None:

@@ -38,16 +38,21 @@ KEPT = ("unlocked_because", "pairs_asked")
 """What a further answer leaves as it is."""
 
 
-def open_next(session: Session, user: User, now: datetime | None = None) -> Adjudication | None:
-    """The review that this adjudicator has open, else the next contested turn, the most important ability first."""
+def open_next(session: Session, user: User, now: datetime | None = None, *, audits: bool = True) -> Adjudication | None:
+    """The review that this adjudicator has open, else the next contested turn, the most important ability first.
+
+    With ``audits`` agreed turns come in between, to be ordered blind.
+    """
     now = now or utcnow()
     _require_right(user)
     held = _held_by(session, user)
+    if held is not None and held.kind is ReviewKind.AUDIT and not audits:
+        raise Conflict("You have a turn open in the browser that you order alone: finish it or hand it back there.")
     if held is not None:
         held.leased_until = now + REVIEW_LEASE
         return held
     release_expired(session, now)
-    found = review_queue.find(session, user)
+    found = review_queue.find(session, user, audits=audits)
     return None if found is None else _open(session, *found, user, now)
 
 
@@ -92,7 +97,8 @@ def own_review(session: Session, user: User, adjudication_id: int) -> Adjudicati
 
 
 def case_of(session: Session, adjudication: Adjudication) -> rules.Case:
-    """The case before the adjudicator, from the rankings that count."""
+    """The case before the adjudicator, from the rankings that count; raises Missing for an audit, which is blind."""
+    _require_contested(adjudication)
     found = [rankings.read(ranking) for ranking in rankings.counting(session, adjudication.turn_id)]
     first, second = [*found, None, None][:2]
     return rules.Case(
@@ -112,7 +118,8 @@ def _pairs_asked(adjudication: Adjudication) -> frozenset[Pair] | None:
 
 
 def decisions_of(adjudication: Adjudication) -> rules.Decisions:
-    """What was answered so far."""
+    """What was answered so far; raises Missing for an audit."""
+    _require_contested(adjudication)
     data = adjudication.decisions
     return rules.Decisions(
         none_acceptable=data.get("none_acceptable"),
@@ -192,6 +199,7 @@ def decide(session: Session, adjudication: Adjudication, version: int, now: date
 
 def reopen(session: Session, adjudication: Adjudication, version: int) -> None:
     """Takes a decision back, until the same adjudicator has opened the next turn."""
+    _require_contested(adjudication)
     turn = unsettle(session, adjudication, version)
     turn.state, turn.settled_by, turn.settled_at = TurnState.IN_REVIEW, None, None
     audit.record(session, adjudication.adjudicator_id, "decision taken back", f"turn {turn.id}")
@@ -237,6 +245,11 @@ def pair_from_json(data: dict[str, Any]) -> rules.SettledPair:
         Ability(data["ability"]) if data["ability"] else None,
         rules.Provenance(data["provenance"]),
     )
+
+
+def _require_contested(adjudication: Adjudication) -> None:
+    if adjudication.kind is not ReviewKind.CONTESTED:
+        raise Missing("There is no such review for you.")
 
 
 def _require_right(user: User) -> None:

@@ -13,7 +13,7 @@ from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.ranking import Pair, Ranking, Relation
 from annotation.refusals import Conflict, Invalid
-from annotation.store import listing, reviews
+from annotation.store import listing, review_queue, reviews
 from annotation.tables import Adjudication, ReviewState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import (
@@ -129,14 +129,14 @@ Answer = Annotated[OutcomeAnswer | PairAnswer | RewriteAnswer | UnlockAnswer, Fi
 @router.get("/review/queue")
 def get_queue(user: Adjudicator, session: Reading) -> QueueShape:
     """How many contested turns wait for you"""
-    found = reviews.queue(session, user)
-    return QueueShape(waiting=found.waiting, oldest=found.oldest)
+    found = review_queue.queue(session, user)
+    return QueueShape(waiting=found.contested, oldest=found.oldest)
 
 
 @router.post("/review/next", responses={204: {"description": "Nothing waits for you."}})
 def open_next(user: Adjudicator, session: Writing, response: Response) -> ReviewShape | None:
     """Open the next contested turn: the one you hold, else a new one; 204 where none waits"""
-    review = reviews.open_next(session, user)
+    review = reviews.open_next(session, user, audits=False)
     if review is None:
         response.status_code = 204
         return None
