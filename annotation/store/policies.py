@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session, lazyload
 from annotation.db import utcnow
 from annotation.ranking import Ranking as Order
 from annotation.review_policy import Policy, expected_questions, needs_review
-from annotation.store import audit, campaigns, rankings
+from annotation.store import audit, campaigns, hooks, rankings
 from annotation.tables import (
     Adjudication,
     Assignment,
@@ -118,6 +118,7 @@ def _sort_out_waiting(session: Session, campaign: Campaign, now: datetime) -> in
     for turn_id, (first, second) in _by_turn(session, campaign.id, TurnState.CONTESTED).items():
         if turn_id in turns:
             rankings.sort_out(turns[turn_id], first, second, now)
+            hooks.moved(session, turns[turn_id], TurnState.CONTESTED)
     return sum(turn.state is TurnState.SETTLED for turn in turns.values())
 
 
