@@ -10,6 +10,7 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
+from annotation.outside_tables import AccessToken
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit, naming
 from annotation.tables import (
@@ -127,7 +128,8 @@ def at_work(session: Session, campaign_id: int, now: datetime | None = None) -> 
     Who is away without having been paused must not hold up the others: evenness waits for whoever is behind.
     """
     lately = (now or utcnow()) - AT_WORK
-    seen = exists().where(LoginSession.user_id == User.id, LoginSession.seen_at > lately)
+    browsing = exists().where(LoginSession.user_id == User.id, LoginSession.seen_at > lately)
+    seen = browsing | exists().where(AccessToken.user_id == User.id, AccessToken.used_at > lately)
     active = select(User.id, seen).join(Membership, Membership.user_id == User.id)
     rows = session.execute(active.where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)).all()
     return [user_id for user_id, here in rows if here] or [user_id for user_id, _ in rows]

@@ -11,8 +11,9 @@ from pydantic import BaseModel, Field, model_validator
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem as RowProblem
 from annotation.refusals import Invalid
+from annotation.review_policy import ReviewPolicy
 from annotation.store import campaigns, imports, listing, people
-from annotation.tables import Campaign, PriorityRule, Role, TurnState, User
+from annotation.tables import Campaign, PriorityRule, Role, TurnOrder, TurnState, User
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.problems import FieldProblem, ProblemError, say
 from app.api.ranking import GuidelineShape
@@ -39,6 +40,14 @@ class CampaignShape(BaseModel):
     rewrite_template: str
     lease_minutes: int
     open: bool = Field(description="Whether new turns are given out")
+    review_policy: ReviewPolicy
+    review_distance: int = Field(description="Contested pairs that stay unreviewed under the policy of a distance")
+    audit_share: float = Field(description="Share of agreed turns that are audited")
+    turn_order: TurnOrder
+    random_share: float = Field(description="Share drawn at random where the most informative come first")
+    repeat_share: float = Field(description="Share of turns that come again to the same person")
+    repeat_after_days: int
+    gold_share: float = Field(description="Share of gold turns among those handed out")
     created_at: datetime
     guideline: GuidelineShape
 

@@ -7,7 +7,20 @@ from fastapi.responses import JSONResponse
 from starlette.datastructures import State
 
 from annotation.store import people as people_store
-from app.api import campaigns, me, people, problems, ranking, review, runs, snapshots, turns, webhooks
+from app.api import (
+    campaigns,
+    me,
+    people,
+    places,
+    problems,
+    ranking,
+    review,
+    runs,
+    snapshots,
+    statistics,
+    turns,
+    webhooks,
+)
 from app.api.access import identify
 from app.api.document import document_of
 from app.api.guard import ApiGuard
@@ -15,7 +28,22 @@ from app.deps import current_user, database_of, token_of
 from app.settings import Settings
 
 PREFIX = "/v1"
-ROUTERS = [module.router for module in (me, ranking, review, campaigns, turns, snapshots, runs, people, webhooks)]
+ROUTERS = [
+    module.router
+    for module in (
+        me,
+        ranking,
+        review,
+        campaigns,
+        places,
+        turns,
+        statistics,
+        snapshots,
+        runs,
+        people,
+        webhooks,
+    )
+]
 
 
 def make_api(settings: Settings, shared: State) -> FastAPI:

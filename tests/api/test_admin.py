@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 
+import pytest
+
 from annotation.db import Database
 from annotation.run_tables import CheckpointKind, DataSetKind
 from annotation.store import campaigns, data_sets, people, runs
@@ -196,3 +198,38 @@ def test_progress_counts_turns_by_state(program: Program, imported: Campaign, da
     assert (said["turns"], said["by_state"], said["rankings"]) == (3, {"open": 3}, 0)
     with database.reading() as session:
         assert campaigns.progress(session, imported.id).turns == 3
+
+
+def test_the_statistics_are_those_of_the_page(program: Program, imported: Campaign, cast: Cast) -> None:
+    contest(program, imported)
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/statistics"
+    assert "agreement" in client.get(path).json()
+    tables = {(each["name"], each["by"]): each["rows"] for each in client.get(f"{path}/agreement").json()}
+    [over_all] = tables["agreement", "all"]
+    assert over_all["group"] == []
+    figures = {each["name"]: (each["value"], each["n"]) for each in over_all["figures"]}
+    assert any(value == pytest.approx(5 / 6) for value, _ in figures.values())
+    pairs = [row["group"] for (_, by), rows in tables.items() if by == "annotators" for row in rows]
+    assert [cast.li.id, cast.wang.id] in pairs
+    for part in client.get(path).json():
+        assert client.get(f"{path}/{part}").status_code == 200
+    is_problem(client.get(f"{path}/nothing"), 404)
+
+
+def test_places_are_kept_for_people_and_limits_hold(program: Program, imported: Campaign, cast: Cast) -> None:
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}"
+    kept = client.post(f"{path}/turns/3/named-places", json={"user_ids": [cast.li.id]})
+    assert kept.json() == [{"user_id": cast.li.id, "taken": False}]
+    assert client.get(f"{path}/turns/3/named-places").json() == kept.json()
+    assert client.delete(f"{path}/turns/3/named-places/{cast.li.id}").status_code == 204
+    assert client.get(f"{path}/turns/3/named-places").json() == []
+    is_problem(client.delete(f"{path}/turns/3/named-places/{cast.li.id}"), 409)
+    is_problem(client.post(f"{path}/turns/3/named-places", json={"user_ids": [cast.chen.id]}), 422)
+    is_problem(client.post(f"{path}/turns/99/named-places", json={"user_ids": [cast.li.id]}), 404)
+    given = {"user_ids": [cast.li.id, cast.wang.id], "dialogues": ["d0", "d1"]}
+    assert client.post(f"{path}/named-places", json=given).json() == {"turns": 2}
+    limits = f"{path}/members/{cast.li.id}/limits"
+    assert client.put(limits, json={"most_a_day": 0}).json() == {"most_a_day": 0, "most_in_all": None}
+    assert program("li").post(f"/api/v1/ranking/campaigns/{imported.id}/next").status_code == 204
+    is_problem(client.put(f"{path}/members/{cast.chen.id}/limits", json={"most_a_day": 1}), 404)
+    is_problem(client.put(limits, json={"most_a_day": -1}), 422)

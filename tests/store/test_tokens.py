@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
 from annotation.refusals import Invalid, Missing
-from annotation.store import people, tokens
-from annotation.tables import AuditEvent, User, UserState
+from annotation.store import campaigns, people, tokens
+from annotation.tables import AuditEvent, Campaign, User, UserState
 from tests.conftest import Cast
 
 
@@ -104,3 +104,12 @@ def test_bad_tokens_are_counted_apart_from_logins(session: Session, cast: Cast) 
     assert people.login_pause(session, attempt) > timedelta(minutes=4)
     assert not people.login_pause(session, people.LoginAttempt("li", "10.0.0.1"))
     assert not people.login_pause(session, tokens.TokenAttempt("10.0.0.2"))
+
+
+def test_who_works_by_program_counts_as_at_work(session: Session, cast: Cast, campaign: Campaign) -> None:
+    people.log_in(session, people.get(session, cast.wang.id))
+    session.flush()
+    assert set(campaigns.at_work(session, campaign.id)) == {cast.wang.id}
+    token, _ = made(session, cast.li)
+    tokens.note_use(session, token.id)
+    assert set(campaigns.at_work(session, campaign.id)) == {cast.li.id, cast.wang.id}
