@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Hashable, Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy.typing as npt
 
 from annotation.abilities import Ability
 from annotation.bootstrap import Estimate, FigureOf, divide, estimates, ratio
-from annotation.columns import Bools, Doubles, Floats, Ints, Times
+from annotation.columns import Bools, Doubles, Floats, Ints, Small, Times
 from annotation.ranking import Pair, Ranking
 
 VALUES = (-1, 0, 1)
@@ -103,7 +104,7 @@ def tallies(doubles: Doubles, pairs: Bools | None = None) -> Floats:
     matrix of relations. ``pairs`` (N, P) restricts all that is counted by pairs to these; then the order and the best
     count only for turns with one of them, and tau-b is that of these pairs.
     """
-    ours, theirs = doubles.relations[:, 0].astype(float), doubles.relations[:, 1].astype(float)
+    ours, theirs = doubles.relations[:, 0], doubles.relations[:, 1]
     counted: Bools = np.broadcast_to(doubles.ordered[:, None], ours.shape)
     touched: Bools = np.ones(len(ours), dtype=bool)
     if pairs is not None:
@@ -140,13 +141,11 @@ def _same_best(doubles: Doubles) -> Bools:
     return np.asarray((best[:, 0] == best[:, 1]).all(axis=1))
 
 
-def _coincidences(ours: Floats, theirs: Floats, counted: Bools) -> list[Floats]:
+def _coincidences(ours: Small, theirs: Small, counted: Bools) -> list[Ints]:
     """For each two values how often a pair was given the one by one and the other by the other, counted both ways."""
-    return [
-        ((((ours == a) & (theirs == b)) * 1.0 + ((ours == b) & (theirs == a))) * counted).sum(axis=1)
-        for a in VALUES
-        for b in VALUES
-    ]
+    mine, yours = ([(each == value) & counted for value in VALUES] for each in (ours, theirs))
+    once = {(a, b): (mine[a] & yours[b]).sum(axis=1) for a, b in product(range(len(VALUES)), repeat=2)}
+    return [once[a, b] + once[b, a] for a, b in once]
 
 
 def agreement(

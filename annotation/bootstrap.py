@@ -68,7 +68,7 @@ def estimates(
     own, position = np.unique(dialogue, return_inverse=True)
     sums = np.stack([np.bincount(position, column, minlength=len(own)) for column in tallies.T], axis=1)
     total = sums.sum(axis=0)
-    resampled = (drawn(dialogues)[own].T.astype(np.float32) @ sums.astype(np.float32)).astype(np.float64)
+    resampled = (sums.T.astype(np.float32) @ drawn(dialogues)[own].astype(np.float32)).T.astype(np.float64)
     return {
         name: _estimate(float(figure(total)), figure(resampled) if len(own) > 1 else None, counts[name])
         for name, figure in figures.items()
