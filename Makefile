@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check browser format clean
+.PHONY: demo test check browser bench format clean
 
 demo: $(READY)  ## set up, then the whole method once; goes on serving at 127.0.0.1:8000
 	$(RUN)/zhongjing demo
@@ -21,6 +21,9 @@ check: $(READY)  ## format, lint, types, import rules, tests (with `alembic chec
 
 browser: $(READY)  ## a Chromium for the tests, where none is installed
 	$(RUN)/python -m tests.browser.install
+
+bench: $(READY)  ## what web and data can take, a JSON object a line; QUICK=1 for a look, ARGS=--seed=1 for others
+	@$(RUN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
 
 format: $(READY)
 	$(RUN)/ruff format .

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
@@ -65,6 +67,8 @@ class Database:
         """Connects to nothing yet: a database that is away shows when it is first used."""
         self.url = make_url(database_url(url))
         self.engine = _sqlite_engine(self) if self.is_sqlite else _server_engine(self)
+        self._looking = self.engine.execution_options(**_how_to_look(self))
+        self._glancing = self.engine.execution_options(**_how_to_glance(self))
 
     @property
     def is_sqlite(self) -> bool:
@@ -80,11 +84,13 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A transaction that only looks, at one moment; it blocks nobody and nobody blocks it."""
-        how: dict[str, Any] = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
-        if self.is_sqlite:
-            how = {"sqlite_begin": "DEFERRED"}
-        engine = self.engine.execution_options(**how)
-        with Session(engine, expire_on_commit=False) as session, session.begin():
+        with Session(self._looking, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def glancing(self) -> Iterator[Session]:
+        """For single statements that only look, each at its own moment: nothing is begun and nothing ended."""
+        with Session(self._glancing, expire_on_commit=False) as session:
             yield session
 
     def dispose(self) -> None:
@@ -92,15 +98,39 @@ class Database:
         self.engine.dispose()
 
 
+def _how_to_look(database: Database) -> dict[str, Any]:
+    if database.is_sqlite:
+        return {"sqlite_begin": "DEFERRED"}
+    return {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
+
+
+def _how_to_glance(database: Database) -> dict[str, Any]:
+    return {"sqlite_begin": None} if database.is_sqlite else {"isolation_level": "AUTOCOMMIT"}
+
+
 def _server_engine(database: Database) -> Engine:
-    return create_engine(
+    engine = create_engine(
         database.url,
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_S,
-        pool_pre_ping=True,
         connect_args={"options": "-c timezone=utc", "connect_timeout": 2},
     )
+    event.listen(engine, "checkout", _refuse_if_hung_up)
+    return engine
+
+
+def _refuse_if_hung_up(connection: Any, _record: object, _proxy: object) -> None:
+    """The pool opens another connection instead. A server that went away has closed its socket, or said why.
+
+    Nothing is to be read from a connection that rests, so this needs no message to the server and back.
+    """
+    if connection.closed:
+        raise DisconnectionError
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    if poll.poll(0):
+        raise DisconnectionError
 
 
 def _sqlite_engine(database: Database) -> Engine:
@@ -123,4 +153,5 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     mode = connection.get_execution_options().get("sqlite_begin", "IMMEDIATE")
-    connection.exec_driver_sql(f"BEGIN {mode}")
+    if mode is not None:
+        connection.exec_driver_sql(f"BEGIN {mode}")

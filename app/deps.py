@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
+from contextlib import AbstractContextManager, asynccontextmanager
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, cast
 
+from anyio import CancelScope, CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
@@ -37,18 +40,36 @@ def database_of(request: Request) -> Database:
     return found
 
 
-def reading(request: Request) -> Iterator[Session]:
+async def reading(request: Request) -> AsyncIterator[Session]:
     """A transaction that only looks."""
-    with database_of(request).reading() as session:
+    async with _ended_in_a_thread(database_of(request).reading()) as session:
         yield session
 
 
-def writing(request: Request) -> Iterator[Session]:
+async def writing(request: Request) -> AsyncIterator[Session]:
     """A transaction that is committed before the answer leaves."""
-    with database_of(request).writing() as session:
+    async with _ended_in_a_thread(database_of(request).writing()) as session:
         yield session
     if session.info.get(hooks.TOLD):
         request.app.state.bell.ring()
+
+
+@asynccontextmanager
+async def _ended_in_a_thread(transaction: AbstractContextManager[Session]) -> AsyncIterator[Session]:
+    """A transaction begins with its first statement, so only its end waits for the database.
+
+    The end needs no place among the threads that run handlers: else handlers that wait for a connection might hold
+    all of them, and nobody could give one back. It comes even to a request that was given up.
+    """
+    session = transaction.__enter__()
+    try:
+        yield session
+    except BaseException as error:
+        with CancelScope(shield=True):
+            await run_sync(transaction.__exit__, type(error), error, error.__traceback__, limiter=CapacityLimiter(1))
+        raise
+    with CancelScope(shield=True):
+        await run_sync(transaction.__exit__, None, None, None, limiter=CapacityLimiter(1))
 
 
 async def submitted_form(request: Request) -> FormData:
@@ -66,8 +87,18 @@ def is_text(value: str) -> bool:
 
 Reading = Annotated[Session, Depends(reading, scope="function")]
 Writing = Annotated[Session, Depends(writing, scope="function")]
-WebSettings = Annotated[Settings, Depends(settings_of)]
-Data = Annotated[Database, Depends(database_of)]
+async def the_settings(request: Request) -> Settings:
+    """``settings_of`` as a dependency: what waits for nothing runs without the detour through a thread."""
+    return settings_of(request)
+
+
+async def the_database(request: Request) -> Database:
+    """``database_of`` as a dependency."""
+    return database_of(request)
+
+
+WebSettings = Annotated[Settings, Depends(the_settings)]
+Data = Annotated[Database, Depends(the_database)]
 SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 
 
@@ -93,7 +124,7 @@ def current_user(request: Request) -> User:
     if (identify := getattr(request.app.state, "identify", None)) is not None:
         return cast(User, identify(request))
     token = token_of(request)
-    with database_of(request).reading() as session:
+    with database_of(request).glancing() as session:
         found = people.logged_in(session, token) if token else None
     if found is None:
         raise LoginRequiredError
@@ -107,21 +138,21 @@ def current_user(request: Request) -> User:
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-def annotator(user: CurrentUser) -> User:
+async def annotator(user: CurrentUser) -> User:
     """Who ranks; to others these pages do not exist."""
     if user.role is not Role.ANNOTATOR:
         raise Missing("This page does not exist.")
     return user
 
 
-def adjudicator(user: CurrentUser) -> User:
+async def adjudicator(user: CurrentUser) -> User:
     """Who may work through the review queue."""
     if not user.adjudicates:
         raise Missing("This page does not exist.")
     return user
 
 
-def admin(user: CurrentUser) -> User:
+async def admin(user: CurrentUser) -> User:
     """Who administers."""
     if user.role is not Role.ADMIN:
         raise Missing("This page does not exist.")

@@ -43,11 +43,13 @@ BATCH = 500
 DAYS = 60
 ENTITIES = (Dialogue, Turn, Response, Assignment, RankingRow, AuditEvent)
 PHRASES = (
-    "根据您的描述，", "这种情况多见于", "首先建议您", "到消化内科就诊，", "完善血常规和肝功能检查，", "如果疼痛持续加重，",
-    "请及时前往急诊。", "平时注意清淡饮食，", "避免熬夜和饮酒，", "不要自行服用抗生素。", "您的血压是否稳定？",
+    "根据您的描述，", "这种情况多见于", "首先建议您", "到消化内科就诊，", "完善血常规和肝功能检查，",
+    "请及时前往急诊。", "如果疼痛持续加重，", "平时注意清淡饮食，", "避免熬夜和饮酒，", "不要自行服用抗生素。",
+    "您的血压是否稳定？",
     "有没有发热、咳嗽或者胸闷？", "可以先口服蒙脱石散对症处理，", "具体用药请遵医嘱。", "孕期用药需要格外谨慎，",
-    "一般一到两周可以缓解，", "必要时复查胃镜。", "很抱歉，我无法仅凭这些信息判断，", "请问症状持续多久了？", "以前有过类似的病史吗？",
-    "我最近总是头晕，", "晚上睡不好，", "吃了三天药也没有好转，", "孩子反复低烧，", "需要做哪些检查？", "严重不严重？",
+    "一般一到两周可以缓解，", "必要时复查胃镜。", "很抱歉，我无法仅凭这些信息判断，", "请问症状持续多久了？",
+    "以前有过类似的病史吗？", "我最近总是头晕，", "晚上睡不好，", "吃了三天药也没有好转，", "孩子反复低烧，",
+    "需要做哪些检查？", "严重不严重？",
 )  # fmt: skip
 
 
@@ -78,7 +80,7 @@ class Seeded:
 class _Couple:
     """Two rankings of one turn, and what becomes of it."""
 
-    rankings: tuple[Submission, Submission]
+    rankings: tuple[dict[str, Any], dict[str, Any]]
     agreed: bool
     ability: int | None
 
@@ -139,7 +141,11 @@ def _couple(rng: random.Random, *, agreed: bool) -> _Couple:
     sides = (first, second)
     named = [side.deciding_ability(pair) for pair in contested_pairs(first, second) for side in sides]
     ability = min((each for each in named if each is not None), default=None)
-    return _Couple((Submission("", first), Submission("", second)), agreed, ability)
+    return _Couple((_content(first), _content(second)), agreed, ability)
+
+
+def _content(ranking: Ranking) -> dict[str, Any]:
+    return {"content_hash": Submission("", ranking).content_hash(), "body": ranking.to_json()}
 
 
 def _ranking(rng: random.Random) -> Ranking:
@@ -172,7 +178,7 @@ def _turn(writer: _Writer, turn_id: int, dialogue_id: int, told: list[list[str]]
         "campaign_id": writer.seeded.campaign_id,
         "dialogue_id": dialogue_id,
         "number": len(told),
-        "fingerprint": NewTurn(len(told), message, tuple((p, d) for p, d in history)).fingerprint(None),
+        "fingerprint": NewTurn(len(told), tuple((p, d) for p, d in history), message).fingerprint(None),
         "history": history,
         "message": message,
         "reference_reply": reply,
@@ -207,7 +213,9 @@ def _pair_of(writer: _Writer, turn_id: int) -> tuple[int, int]:
     return writer.pairs[turn_id % len(writer.pairs)]
 
 
-def _one_ranking(writer: _Writer, turn_id: int, place: int, user_id: int, submission: Submission, at: datetime) -> None:
+def _one_ranking(
+    writer: _Writer, turn_id: int, place: int, user_id: int, content: dict[str, Any], at: datetime
+) -> None:
     assignment_id = 2 * turn_id + place - 2
     order = writer.rng.sample(range(K), K)
     writer.rows[Assignment].append(
@@ -217,8 +225,8 @@ def _one_ranking(writer: _Writer, turn_id: int, place: int, user_id: int, submis
     )  # fmt: skip
     writer.rows[RankingRow].append(
         {"assignment_id": assignment_id, "version": 1, "submission_key": f"seeded-{assignment_id:025d}",
-         "content_hash": submission.content_hash(), "body": submission.ranking.to_json(), "response_order": order,
-         "guideline_id": writer.guideline_id, "active_seconds": 100.0, "created_at": at}
+         "response_order": order, "guideline_id": writer.guideline_id, "active_seconds": 100.0, "created_at": at,
+         **content}
     )  # fmt: skip
     writer.rows[AuditEvent].append(
         {"at": at, "actor_id": user_id, "action": "ranking submitted", "subject": f"turn {turn_id}",
@@ -251,11 +259,8 @@ def _settle_down(database: Database) -> None:
             connection.execute(text("ANALYZE"))
             return
         for kind in (Dialogue, Turn, Assignment):
-            name = kind.__tablename__
-            connection.execute(
-                text("SELECT setval(pg_get_serial_sequence(:name, 'id'), (SELECT max(id) FROM " + name + "))"),
-                {"name": name},
-            )
+            sequence = func.pg_get_serial_sequence(kind.__tablename__, "id")
+            connection.execute(select(func.setval(sequence, select(func.max(kind.id)).scalar_subquery())))
         connection.execute(text("VACUUM ANALYZE"))
 
 

@@ -110,7 +110,8 @@ def _web_processes(services: Services) -> list[psutil.Process]:
     """What uvicorn runs as: its supervisor and the web processes, without the watchdog above them."""
     watchdog = next(child.process for child in services.children if child.name == "web")
     assert watchdog is not None
-    return psutil.Process(watchdog.pid).children(recursive=True)
+    processes: list[psutil.Process] = psutil.Process(watchdog.pid).children(recursive=True)
+    return processes
 
 
 def _free_port() -> int:

@@ -59,8 +59,8 @@ class Site:
         """What is said with each figure."""
         processes = "two web processes" if self.processes == 2 else "one web process"
         return (
-            f"{self.size.finished:,} turns with {2 * self.size.finished:,} rankings and {self.size.untouched:,} more to "
-            f"rank, {len(self.logins)} annotators, {self.backend}, {processes}, {psutil.cpu_count()} cores with the "
+            f"{self.size.finished:,} turns with {2 * self.size.finished:,} rankings and {self.size.untouched:,} more "
+            f"to rank, {len(self.logins)} annotators, {self.backend}, {processes}, {psutil.cpu_count()} cores with the "
             f"database and the generator on them, {RATE:g} requests/s open loop (Poisson)"
         )
 

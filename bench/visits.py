@@ -103,7 +103,7 @@ class Connection:
 
 async def _read(reader: asyncio.StreamReader) -> Answer:
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-    fields = dict(line.lower().split(": ", 1) if i else ("", line) for i, line in enumerate(head[1:-2], start=1))
+    fields = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
     body = await reader.readexactly(int(fields.get("content-length", 0)))
     return Answer(int(head[0].split(" ", 2)[1]), fields.get("location", ""), body)
 
@@ -248,7 +248,8 @@ def _cpu(plan: Plan) -> tuple[float, float, float]:
 
 
 def _used(pids: Sequence[int]) -> float:
-    return sum(times.user + times.system for pid in pids for times in [psutil.Process(pid).cpu_times()])
+    times = [psutil.Process(pid).cpu_times() for pid in pids]
+    return float(sum(each.user + each.system for each in times))
 
 
 def _family(pids: Sequence[int]) -> list[int]:

@@ -1,0 +1,40 @@
+"""``make bench``: every measurement of web and data in turn, each in a process of its own.
+
+Figures go to standard output, one JSON object a line; all else to standard error. A part that cannot be run, or that
+says itself that its run is void, is named there, and the status at the end is 1.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import Annotated
+
+import typer
+
+PARTS = (
+    ("bench.load",),
+    ("bench.load", "--backend", "sqlite"),
+    ("bench.growth",),
+)
+
+
+def main(
+    seed: Annotated[int, typer.Option(help="For everything that is drawn")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A look at everything, smaller")] = False,
+) -> None:
+    """All parts."""
+    options = ["--seed", str(seed), *(["--quick"] if quick else [])]
+    failed = [part for part in PARTS if not _ran(part, options)]
+    for part in failed:
+        sys.stderr.write(f"bench: {' '.join(part)} gave no figures\n")
+    sys.exit(1 if failed else 0)
+
+
+def _ran(part: tuple[str, ...], options: list[str]) -> bool:
+    module, *own = part
+    return subprocess.run([sys.executable, "-m", module, *own, *options], check=False).returncode == 0
+
+
+if __name__ == "__main__":
+    typer.run(main)
