@@ -114,6 +114,7 @@ def _server_engine(database: Database) -> Engine:
         pool_size=POOL_SIZE,
         max_overflow=POOL_OVERFLOW,
         pool_timeout=POOL_TIMEOUT_S,
+        pool_use_lifo=True,  # a few warm connections, whose statements are prepared, instead of all in turn
         connect_args={"options": "-c timezone=utc", "connect_timeout": 2},
     )
     event.listen(engine, "checkout", _refuse_if_hung_up)

@@ -87,6 +87,8 @@ def is_text(value: str) -> bool:
 
 Reading = Annotated[Session, Depends(reading, scope="function")]
 Writing = Annotated[Session, Depends(writing, scope="function")]
+
+
 async def the_settings(request: Request) -> Settings:
     """``settings_of`` as a dependency: what waits for nothing runs without the detour through a thread."""
     return settings_of(request)
@@ -186,11 +188,8 @@ def own_review(review_id: int, user: Adjudicator, session: Writing) -> Adjudicat
 
 def campaign_ranked_in(campaign_id: int, user: Annotator, database: Data) -> Campaign:
     """A campaign, if they rank in it: the name of another is none of their business."""
-    with database.reading() as session:
-        campaign = campaigns.get(session, campaign_id)
-        if user.id not in {member.id for member in campaigns.members(session, campaign_id)}:
-            raise Missing("This campaign does not exist.")
-        return campaign
+    with database.glancing() as session:
+        return campaigns.ranked_in(session, user.id, campaign_id)
 
 
 def campaign_seen(campaign_id: int, _user: Admin, session: Reading) -> Campaign:

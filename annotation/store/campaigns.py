@@ -165,6 +165,15 @@ def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:
     return session.scalars(mine.order_by(Campaign.id)).all()
 
 
+def ranked_in(session: Session, user_id: int, campaign_id: int) -> Campaign:
+    """The campaign, open or not, if somebody ranks in it; raises Missing."""
+    mine = select(Campaign).join(Membership).where(Membership.user_id == user_id, Campaign.id == campaign_id)
+    campaign = session.scalar(mine)
+    if campaign is None:
+        raise Missing("This campaign does not exist.")
+    return campaign
+
+
 def rankings_today(session: Session, user_id: int, now: datetime | None = None) -> int:
     """How many turns somebody has ranked in the last 24 hours."""
     since = (now or utcnow()) - timedelta(hours=24)
