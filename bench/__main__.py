@@ -16,6 +16,9 @@ PARTS = (
     ("bench.load",),
     ("bench.load", "--backend", "sqlite"),
     ("bench.growth",),
+    ("bench.freeze",),
+    ("bench.review_questions",),
+    ("bench.keystrokes",),
 )
 
 
