@@ -37,6 +37,7 @@ class By(enum.StrEnum):
     PERSON_ABILITY = "person and ability"
     DAY = "day"
     WORK = "work"
+    POLICY = "policy"
     RUN = "run"
     RUN_ABILITY = "run and ability"
 

@@ -36,6 +36,9 @@ PATTERNS = {
     "left": "#,##0",
     "a_day": "#,##0.0",
     "days_left": "#,##0",
+    "turns": "#,##0",
+    "questions": "#,##0",
+    "hours": "#,##0.0",
 }
 """How the figures that are no shares are written."""
 
@@ -128,6 +131,7 @@ def row_name(by: Grouping | By, key: Any, people: Mapping[int, str], locale: str
         By.RUN: lambda: translate(locale, RUN, number=key),
         By.RUN_ABILITY: lambda: f"{translate(locale, RUN, number=key[0])} · {ability_name(key[1], locale)}",
         By.WORK: lambda: translate(locale, words.WORDS[key]),
+        By.POLICY: lambda: translate(locale, words.WORDS[key]),
     }
     return name_of[by]() if by in name_of else plain_name(key, locale)
 

@@ -146,6 +146,8 @@ WORDS = {
     "a_day": N_("a day"),
     "days_left": N_("days left"),
     "expected": N_("expected"),
+    "questions": N_("questions"),
+    "hours": N_("hours"),
     "loss": N_("on what it learns from"),
     "eval_loss": N_("on held-out dialogues"),
     "eval_accuracy": N_("accuracy on held-out dialogues"),

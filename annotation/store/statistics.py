@@ -16,9 +16,10 @@ from annotation import report
 from annotation.bias import Verdicts
 from annotation.columns import Doubles, Ints, Times
 from annotation.ranking import Relation, pairs_of
-from annotation.report import Measured, Table, Work
+from annotation.report import By, Measured, Table, Work
+from annotation.review_policy import Policy, ReviewPolicy
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
-from annotation.store import columns
+from annotation.store import columns, policies
 from annotation.store import measured as measured_people
 from annotation.store.columns import AT_ONCE, REVIEWING
 from annotation.tables import (
@@ -69,13 +70,16 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
             measured_people.gold(session, campaign),
             measured_people.audits(session, campaign.id),
         ),
-        GLANCE: lambda: report.at_a_glance(
-            found.doubles, found.dialogues, work(session, campaign, found.doubles), _turns_of(found), today
-        ),
+        GLANCE: lambda: [
+            *report.at_a_glance(
+                found.doubles, found.dialogues, work(session, campaign, found.doubles), _turns_of(found), today
+            ),
+            policy_costs(session, campaign),
+        ],
         "ceiling": lambda: report.of_ceiling(found.doubles, found.dialogues, measured(session, campaign.id)),
     }
     place = (str(session.get_bind().engine.url), campaign.id, name)
-    stamp = (found.stamp, today, _newest_run(session))
+    stamp = (found.stamp, today, _newest_run(session), campaign.review_distance)
     kept = _remembered.get((*place, stamp))
     if kept is None:
         kept = Section(name, compute[name]())
@@ -205,6 +209,20 @@ def measured(session: Session, campaign_id: int) -> list[Measured]:
         for run in session.scalars(wanted)
         if run.result and isinstance(run.result.get("accuracy"), dict)
     ]
+
+
+def policy_costs(session: Session, campaign: Campaign) -> Table:
+    """What the adjudicators' queue will cost under each policy: that of a distance with the campaign's own."""
+    projected = policies.project(session, campaign, [Policy(kind, campaign.review_distance) for kind in ReviewPolicy])
+    rows = {
+        cost.policy.kind.value: {
+            "turns": report.exactly(cost.turns, projected.seen),
+            "questions": report.exactly(cost.questions, projected.seen),
+            "hours": report.exactly(cost.hours, projected.seen),
+        }
+        for cost in projected.costs
+    }
+    return Table("review policies", By.POLICY, rows)
 
 
 def _turns_of(found: columns.Columns) -> int:

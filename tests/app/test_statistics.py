@@ -187,6 +187,8 @@ def test_a_campaign_at_a_glance_shows_agreement_its_annotators_and_its_end(
     assert "Of the last 2 turns ranked twice: 91.7% of pairs alike" in glance
     assert "At this pace no end is in sight." in glance  # one turn waits for an adjudicator, and nobody decides
     assert "李敏" in glance
+    assert f'href="/admin/campaigns/{campaign.id}/review-policy"' in glance
+    assert "only where the Safety dimension decides" in glance
 
 
 def test_the_curves_of_a_run_have_names_in_the_language_of_the_page(admin: TestClient) -> None:
