@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from itertools import combinations
 from typing import Any
 
@@ -106,24 +107,34 @@ class Ranking:
 
     def ranks(self) -> list[int]:
         """The rank vector: for each response the number of its group, 0 the best."""
-        place = {response: number for number, group in enumerate(self.groups) for response in group}
-        return [place[response] for response in range(self.k)]
+        return list(_ranks(self.groups))
 
     def relations(self) -> dict[Pair, Relation]:
         """For each pair how its first response stands to its second; empty without an order."""
-        ranks = self.ranks()
-        return {pair: _relation(ranks[pair[0]], ranks[pair[1]]) for pair in pairs_of(self.k)}
+        return dict(_relations(self.groups))
 
     def deciding_ability(self, pair: Pair) -> Ability | None:
         """What decides between two responses: the most important ability on the boundaries between them.
 
         None in a tie and where a boundary between them names none.
         """
-        ranks = self.ranks()
-        low, high = sorted((ranks[pair[0]], ranks[pair[1]]))
+        low, high = self._boundaries_between(pair)
         named = [boundary.ability for boundary in self.boundaries[low:high]]
         present = [ability for ability in named if ability is not None]
         return min(present) if present and len(present) == len(named) else None
+
+    def strength_of(self, pair: Pair) -> Strength | None:
+        """How far two responses stand apart: clear over a clear boundary, slight where all between them are slight."""
+        low, high = self._boundaries_between(pair)
+        said = [boundary.strength for boundary in self.boundaries[low:high]]
+        if Strength.CLEAR in said:
+            return Strength.CLEAR
+        return Strength.SLIGHT if said and None not in said else None
+
+    def _boundaries_between(self, pair: Pair) -> tuple[int, int]:
+        ranks = _ranks(self.groups)
+        first, second = ranks[pair[0]], ranks[pair[1]]
+        return (first, second) if first < second else (second, first)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which a ranking is stored and exported."""
@@ -149,6 +160,19 @@ class Ranking:
             marks={int(r): frozenset(Ability(a) for a in marks) for r, marks in data["marks"].items()},
             none_acceptable=data["none_acceptable"],
         )
+
+
+@cache
+def _ranks(groups: tuple[tuple[int, ...], ...]) -> tuple[int, ...]:
+    """The rank vector of an order; there are 541 orders of five at most, so all of them are kept."""
+    place = {response: number for number, group in enumerate(groups) for response in group}
+    return tuple(place[response] for response in range(len(place)))
+
+
+@cache
+def _relations(groups: tuple[tuple[int, ...], ...]) -> tuple[tuple[Pair, Relation], ...]:
+    ranks = _ranks(groups)
+    return tuple((pair, _relation(ranks[pair[0]], ranks[pair[1]])) for pair in pairs_of(len(ranks)))
 
 
 def _relation(first: int, second: int) -> Relation:

@@ -15,11 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-TURNS, RANKINGS = "turns.jsonl", "rankings.jsonl"
+TURNS, RANKINGS, REVIEWS, GUIDELINES = "turns.jsonl", "rankings.jsonl", "reviews.jsonl", "guidelines.jsonl"
+FILES = (TURNS, RANKINGS, REVIEWS, GUIDELINES)
+CHUNK = 1 << 20
 
 VALIDATION_SHARE = REPORT_SHARE = 0.1
+SPLITS = ("train", "validation", "report")
 
 
 @dataclass
@@ -84,22 +87,29 @@ def _write_aside(
 
 
 def _write_files(folder: Path, rows: Iterable[tuple[str, dict[str, Any]]]) -> dict[str, FileSeal]:
-    names = (TURNS, RANKINGS)
-    files = {name: (folder / name).open("wb") for name in names}
-    hashes = {name: hashlib.sha256() for name in names}
-    seals = {name: FileSeal() for name in names}
+    files = {name: (folder / name).open("wb") for name in FILES}
     try:
-        for name, row in rows:
-            line = (json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n").encode()
-            files[name].write(line)
-            hashes[name].update(line)
-            seals[name].rows += 1
+        seals = seal(rows, {name: file.write for name, file in files.items()})
     finally:
         for file in files.values():
             file.flush()
             os.fsync(file.fileno())
             file.close()
-    for name in names:
+    return seals
+
+
+def seal(rows: Iterable[tuple[str, dict[str, Any]]], write_to: dict[str, Any] | None = None) -> dict[str, FileSeal]:
+    """What the manifest says about these rows; each file's lines go to its function in ``write_to``, if given."""
+    hashes = {name: hashlib.sha256() for name in FILES}
+    seals = {name: FileSeal() for name in FILES}
+    encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
+    for name, row in rows:
+        line = (encode(row) + "\n").encode()
+        hashes[name].update(line)
+        seals[name].rows += 1
+        if write_to is not None:
+            write_to[name](line)
+    for name in FILES:
         seals[name].sha256 = hashes[name].hexdigest()
     return seals
 
@@ -112,7 +122,31 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What the manifest says."""
+    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    return found
+
+
+def broken_file(folder: Path, manifest: dict[str, Any]) -> str | None:
+    """The name of the first file that is not what the manifest sealed; None where the folder is whole."""
+    for name, sealed in sorted(manifest["files"].items()):
+        file = folder / name
+        if not file.is_file() or hash_file(file) != sealed["sha256"]:
+            return str(name)
+    return None
+
+
+def hash_file(file: Path) -> str:
+    """The sha256 of a file, read in pieces."""
+    found = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(CHUNK):
+            found.update(piece)
+    return found.hexdigest()
+
+
 def read_rows(file: Path) -> Iterator[dict[str, Any]]:
-    """The rows of one of the files."""
-    with file.open(encoding="utf-8") as lines:
+    """The rows of one of the files. Only a newline ends a line: a text may hold other separators (U+2028)."""
+    with file.open(encoding="utf-8", newline="\n") as lines:
         yield from map(json.loads, lines)

@@ -14,7 +14,7 @@ from rlhf.records import read_rows
 
 Split = Literal["train", "validation", "report"]
 Exchange = tuple[str, str]
-SUPPORTED_FORMAT = 1
+SUPPORTED_FORMATS = (1, 2)
 
 
 class DataError(ValueError):
@@ -86,8 +86,9 @@ class Snapshot:
         if not file.exists():
             raise DataError(f"{folder} has no manifest.json: name the folder that freezing a campaign made.")
         manifest = json.loads(file.read_text(encoding="utf-8"))
-        if manifest.get("format") != SUPPORTED_FORMAT:
-            raise DataError(f"{folder} has format {manifest.get('format')}, but this version reads {SUPPORTED_FORMAT}.")
+        if manifest.get("format") not in SUPPORTED_FORMATS:
+            known = " and ".join(map(str, SUPPORTED_FORMATS))
+            raise DataError(f"{folder} has format {manifest.get('format')}, but this version reads {known}.")
         for name, seal in manifest["files"].items():
             if not (folder / name).exists() or hash_file(folder / name) != seal["sha256"]:
                 raise DataError(f"{folder / name} is not the file that was frozen: copy the snapshot again.")
@@ -108,6 +109,8 @@ class Snapshot:
         """By dialogue and turn number, how each of its annotators placed the responses."""
         found: dict[tuple[str, int], list[Judgement]] = {}
         for row in _rows(self.folder / "rankings.jsonl"):
+            if not row.get("counts", True):  # format 1 holds those that count and nothing else
+                continue
             given = Judgement(row["annotator"], _places(row["groups"]))
             found.setdefault((row["dialogue"], row["number"]), []).append(given)
         return found

@@ -1,38 +1,38 @@
-"""What a campaign has settled, as the rows of a snapshot."""
+"""Snapshots: what a campaign has settled, frozen as a folder."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from annotation import adjudication, snapshot
+from annotation import snapshot
 from annotation.db import Database
 from annotation.outside_tables import Event
-from annotation.ranking import Relation, format_order, pairs_of
 from annotation.refusals import Conflict, Missing
 from annotation.run_tables import Snapshot
-from annotation.store import audit, campaigns, hooks, rankings, reviews
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Ranking,
-    ReviewState,
-    Rewrite,
-    Turn,
-    TurnState,
-)
+from annotation.store import audit, campaigns, frozen_rows, hooks, pseudonyms
+from annotation.tables import SettledBy, Turn, TurnState
 
-BATCH = 500
+
+@dataclass(frozen=True)
+class Preview:
+    """What a snapshot taken now would hold: settled turns by how they were settled, and the turns it leaves out."""
+
+    settled: dict[SettledBy, int]
+    left_out: int
+
+    @property
+    def turns(self) -> int:
+        """All turns that would be frozen."""
+        return sum(self.settled.values())
 
 
 def every(session: Session, campaign_id: int | None = None) -> Sequence[Snapshot]:
@@ -49,20 +49,40 @@ def get(session: Session, snapshot_id: int) -> Snapshot:
     return found
 
 
+def named(session: Session, name: str) -> Snapshot:
+    """The snapshot with this name; raises Missing."""
+    found = session.scalar(select(Snapshot).where(Snapshot.name == name))
+    if found is None:
+        raise Missing("There is no snapshot named {name}.", name=name)
+    return found
+
+
+def preview(session: Session, campaign_id: int) -> Preview:
+    """What freezing the campaign now would keep."""
+    of_campaign = select(Turn.settled_by, func.count()).where(*frozen_rows.settled(campaign_id))
+    settled = {how: number for how, number in session.execute(of_campaign.group_by(Turn.settled_by)) if how}
+    others = select(func.count(Turn.id)).where(
+        Turn.campaign_id == campaign_id, Turn.state.not_in((TurnState.SETTLED, TurnState.WITHDRAWN))
+    )
+    return Preview(settled, session.scalar(others) or 0)
+
+
 def freeze(database: Database, campaign_id: int, root: Path, *, actor_id: int | None) -> int:
     """Writes all that the campaign has settled to a new folder under ``root`` and returns the snapshot's id.
 
     Everything is read in one transaction, so the folder shows one moment; raises Conflict where nothing is settled.
     """
-    with database.reading() as session:
+    with _one_moment(database, campaign_id) as session:
         campaign = campaigns.get(session, campaign_id)
         name = _free_name(session, campaign_id, root)
-        counts: Counter[str] = Counter()
-        about = _about(session, campaign, name)
-        if session.scalar(select(Turn.id).where(*_settled(campaign_id)).limit(1)) is None:
+        counts: Counter[str] = Counter(pairs=0, ties=0)
+        guideline = campaigns.guideline(session, campaign_id)
+        about = frozen_rows.about(campaign, guideline.version, code_version())
+        if session.scalar(select(Turn.id).where(*frozen_rows.settled(campaign_id)).limit(1)) is None:
             raise Conflict("No turn is settled yet, so there is nothing to freeze.")
+        rows = frozen_rows.rows(session, campaign, pseudonyms.names(session, campaign_id), counts)
         try:
-            frozen = snapshot.write(root / name, about, _rows(session, campaign, counts))
+            frozen = snapshot.write(root / name, about, rows)
         except FileExistsError as error:
             raise Conflict("Somebody else freezes this campaign at this moment: look at its snapshots.") from error
     with database.writing() as session:
@@ -81,6 +101,19 @@ def freeze(database: Database, campaign_id: int, root: Path, *, actor_id: int | 
         return row.id
 
 
+@contextmanager
+def _one_moment(database: Database, campaign_id: int) -> Iterator[Session]:
+    """A transaction that only looks, at a moment at which everybody has a pseudonym."""
+    while True:
+        with database.writing() as session:
+            campaigns.get(session, campaign_id)
+            pseudonyms.draw(session, campaign_id)
+        with database.reading() as session:
+            if not pseudonyms.unnamed(session, campaign_id):  # else somebody came in between
+                yield session
+                return
+
+
 def _free_name(session: Session, campaign_id: int, root: Path) -> str:
     """The next number that neither a snapshot has nor a folder that a crash left behind."""
     known = {snapshot.name for snapshot in every(session, campaign_id)}
@@ -94,136 +127,3 @@ def code_version() -> str:
         return version("zhongjing-feedback")
     except PackageNotFoundError:
         return "unknown"
-
-
-def pseudonym(campaign: Campaign, user_id: int) -> str:
-    """How an annotator is named outside: always the same within a campaign, and telling nothing."""
-    return hashlib.sha256(f"{campaign.id}:{campaign.created_at.isoformat()}:{user_id}".encode()).hexdigest()[:8]
-
-
-def _about(session: Session, campaign: Campaign, name: str) -> dict[str, Any]:
-    return {
-        "snapshot": name,
-        "campaign": campaign.name,
-        "k": campaign.k,
-        "ties_allowed": campaign.ties_allowed,
-        "priority_rule": campaign.priority_rule,
-        "guideline_version": campaigns.guideline(session, campaign.id).version,
-        "code_version": code_version(),
-    }
-
-
-def _settled(campaign_id: int) -> tuple[Any, ...]:
-    return Turn.campaign_id == campaign_id, Turn.state == TurnState.SETTLED
-
-
-def _rows(session: Session, campaign: Campaign, counts: Counter[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    last = 0
-    while True:
-        batch = session.scalars(
-            select(Turn).where(*_settled(campaign.id), Turn.id > last).order_by(Turn.id).limit(BATCH)
-        ).all()
-        if not batch:
-            return
-        last = batch[-1].id
-        context = _Context(session, [turn.id for turn in batch])
-        for turn in batch:
-            row = _turn_row(turn, context)
-            counts["turns"] += 1
-            counts[f"turns {turn.settled_by}"] += 1
-            counts["pairs"] += sum("better" in pair for pair in row["pairs"])
-            counts["ties"] += sum("tie" in pair for pair in row["pairs"])
-            yield snapshot.TURNS, row
-            for user_id, given in context.given.get(turn.id, []):
-                counts["rankings"] += 1
-                yield snapshot.RANKINGS, _ranking_row(turn, pseudonym(campaign, user_id), given)
-        session.expunge_all()
-        session.add(campaign)
-
-
-class _Context:
-    """What belongs to a batch of turns, fetched in three queries."""
-
-    def __init__(self, session: Session, turn_ids: Sequence[int]) -> None:
-        submitted = (
-            select(Assignment.turn_id, Assignment.user_id, Ranking)
-            .join(Ranking, Ranking.assignment_id == Assignment.id)
-            .where(Assignment.turn_id.in_(turn_ids), Assignment.state == AssignmentState.SUBMITTED)
-            .where(Ranking.late.is_(False), Assignment.place.is_not(None))
-            .order_by(Assignment.place, Ranking.version)
-        )
-        newest = {(turn_id, user_id): given for turn_id, user_id, given in session.execute(submitted)}
-        self.given: dict[int, list[tuple[int, Ranking]]] = {}
-        for (turn_id, user_id), given in newest.items():
-            self.given.setdefault(turn_id, []).append((user_id, given))
-        decided = select(Adjudication).where(
-            Adjudication.turn_id.in_(turn_ids), Adjudication.state == ReviewState.DECIDED
-        )
-        self.reviews = {review.turn_id: review for review in session.scalars(decided)}
-        written = select(Rewrite).where(Rewrite.turn_id.in_(turn_ids))
-        self.rewrites = {rewrite.turn_id: rewrite.text for rewrite in session.scalars(written)}
-
-
-def _turn_row(turn: Turn, context: _Context) -> dict[str, Any]:
-    review, rewrite = context.reviews.get(turn.id), context.rewrites.get(turn.id)
-    settled = _settled_pairs(turn, context)
-    relations = {each.pair: each.relation for each in settled if each.relation is not None}
-    complete = len(relations) == len(pairs_of(turn.campaign.k))
-    return {
-        "dialogue": turn.dialogue.external_id,
-        "number": turn.number,
-        "split": snapshot.split_of(turn.dialogue.external_id),
-        "department": turn.department,
-        "in_distribution": turn.in_distribution,
-        "safety": turn.safety,
-        "system": turn.system,
-        "history": turn.history,
-        "message": turn.message,
-        "responses": [{"text": r.text, "model": r.model, "sampling": r.sampling} for r in turn.responses],
-        "rewrite": rewrite,
-        "none_acceptable": rewrite is not None,
-        "settled_by": turn.settled_by,
-        "order": format_order(adjudication.order_of(relations, turn.campaign.k)) if complete else None,
-        "pairs": [_pair_row(each) for each in settled] + _rewrite_pairs(turn, rewrite),
-        "unlocked_because": (review.decisions.get("unlocked_because") if review else None) or None,
-    }
-
-
-def _settled_pairs(turn: Turn, context: _Context) -> list[adjudication.SettledPair]:
-    review = context.reviews.get(turn.id)
-    if review is not None and review.result is not None:
-        return [reviews.pair_from_json(pair) for pair in review.result["pairs"]]
-    first, second = (rankings.read(given) for _, given in context.given[turn.id])
-    return adjudication.settle_agreed(first, second)
-
-
-def _pair_row(settled: adjudication.SettledPair) -> dict[str, Any]:
-    first, second = settled.pair
-    how = {"ability": settled.ability, "provenance": settled.provenance}
-    if settled.relation is None:
-        return {"unreviewed": [first, second], **how}
-    if settled.relation is Relation.TIE:
-        return {"tie": [first, second], **how}
-    better, worse = (first, second) if settled.relation is Relation.BETTER else (second, first)
-    return {"better": better, "worse": worse, **how}
-
-
-def _rewrite_pairs(turn: Turn, rewrite: str | None) -> list[dict[str, Any]]:
-    """The rewrite, numbered after the K responses, stands above each of them."""
-    if rewrite is None:
-        return []
-    how = {"ability": None, "provenance": adjudication.Provenance.REWRITTEN}
-    return [{"better": turn.campaign.k, "worse": response.number, **how} for response in turn.responses]
-
-
-def _ranking_row(turn: Turn, annotator: str, given: Ranking) -> dict[str, Any]:
-    return {
-        "dialogue": turn.dialogue.external_id,
-        "number": turn.number,
-        "annotator": annotator,
-        "version": given.version,
-        "guideline_version": given.guideline.version,
-        "shown_order": given.response_order,
-        "active_seconds": round(given.active_seconds, 1),
-        **given.body,
-    }

@@ -1,0 +1,1 @@
+"""A frozen snapshot as the files that other programs read: made from its folder alone."""
