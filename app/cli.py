@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from pydantic import ValidationError
 
-from annotation import migrate
+from annotation import migrate, snapshot
 from annotation.db import Database
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Reading
+from annotation.formats.unpacking import unpack
+from annotation.formats.writing import formats
 from annotation.refusals import Refused
 from annotation.run_tables import CheckpointKind, DataSetKind
-from annotation.store import campaigns, data_sets, imports, people, runs, snapshots
+from annotation.store import campaigns, data_sets, imports, people, restoring, runs, snapshots
 from annotation.store.imports import Imported
 from annotation.tables import Role, User, UserState
 from app import launch, registering
@@ -122,6 +125,34 @@ def freeze(campaign: Annotated[str, typer.Argument(help="Name of the campaign")]
         snapshot_id = snapshots.freeze(database, known.id, found.snapshots, actor_id=None)
     with database.reading() as session:
         typer.echo(snapshots.get(session, snapshot_id).folder)
+
+
+@app.command("write")
+def write_snapshot(
+    name: Annotated[str, typer.Argument(help="Name of the snapshot, such as 1-1, or its folder")],
+    form: Annotated[str, typer.Option("--format", help=f"One of: {', '.join(formats.FORMATS)}")],
+    out: Annotated[Path, typer.Option(help="Folder to make, or a .zip")],
+) -> None:
+    """Writes a snapshot in the format of another program."""
+    with _refusals_said():
+        folder = Path(name)
+        if not (folder / snapshot.MANIFEST).exists():
+            with opened(settings()).reading() as session:
+                folder = Path(snapshots.named(session, name).folder)
+        formats.write_to(folder, form, out)
+    typer.echo(out)
+
+
+@app.command()
+def restore(
+    archive: Annotated[Path, typer.Argument(help="Zip that was written as zhongjing", exists=True, dir_okay=False)],
+) -> None:
+    """Makes a campaign of the archive of a snapshot: all of it, or nothing."""
+    with _refusals_said(), tempfile.TemporaryDirectory() as folder, archive.open("rb") as file:
+        manifest = unpack(file, Path(folder))
+        with opened(settings()).writing() as session:
+            campaign = restoring.restore(session, Path(folder), manifest, actor_id=None)
+    typer.echo(f"{campaign.name}: {manifest.files[snapshot.TURNS].rows} turns restored.")
 
 
 @app.command()

@@ -207,6 +207,7 @@ WORDS = {
     "webhook deactivated": N_("webhook deactivated"),
     "token created": N_("token created"),
     "token revoked": N_("token revoked"),
+    "archive restored": N_("archive restored"),
     "turn adjudicated": N_("turn adjudicated"),
     "user active": N_("user active"),
     "user added": N_("user added"),

