@@ -122,6 +122,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
+def held(folder: Path) -> list[str]:
+    """The names of the files in a snapshot's folder: older ones hold fewer."""
+    return [name for name in (MANIFEST, *FILES) if (folder / name).is_file()]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What the manifest says."""
     found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
+from annotation import snapshot as files
 from annotation.refusals import Missing
 from annotation.run_tables import Snapshot
 from annotation.store import listing, snapshots
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.deps import Admin, CampaignSeen, Data, Reading, SnapshotSeen, WebSettings
-from app.routes.snapshots import DOWNLOADS
 
 router = APIRouter(tags=["snapshots"])
 
@@ -66,7 +66,7 @@ def get_snapshot(snapshot: SnapshotSeen) -> SnapshotShape:
 )
 def download(snapshot: SnapshotSeen, name: str) -> FileResponse:
     """One of its files."""
-    if name not in DOWNLOADS:
+    if name not in files.held(Path(snapshot.folder)):
         raise Missing("This file does not exist.")
     return FileResponse(
         Path(snapshot.folder) / name, filename=f"{snapshot.name}-{name}", media_type="application/octet-stream"
@@ -75,4 +75,4 @@ def download(snapshot: SnapshotSeen, name: str) -> FileResponse:
 
 def _shown(snapshot: Snapshot) -> SnapshotShape:
     names = set(SnapshotShape.model_fields) - {"files"}
-    return SnapshotShape(**{name: getattr(snapshot, name) for name in names}, files=list(DOWNLOADS))
+    return SnapshotShape(**{name: getattr(snapshot, name) for name in names}, files=files.held(Path(snapshot.folder)))

@@ -60,14 +60,14 @@ def restore(user: Admin, database: Data, file: UploadFile) -> Response:
 @router.get("/{snapshot_id}")
 def show(request: Request, snapshot: SnapshotSeen) -> HTMLResponse:
     """What a snapshot holds."""
-    held = [name for name in (files.MANIFEST, *files.FILES) if (Path(snapshot.folder) / name).exists()]
-    return page(request, "admin/snapshot.html", snapshot=snapshot, downloads=held, formats=formats.FORMATS)
+    downloads = files.held(Path(snapshot.folder))
+    return page(request, "admin/snapshot.html", snapshot=snapshot, downloads=downloads, formats=formats.FORMATS)
 
 
 @router.get("/{snapshot_id}/files/{name}")
 def download(snapshot: SnapshotSeen, name: str) -> FileResponse:
     """One of its files; the name is looked up, never followed."""
-    if name not in (files.MANIFEST, *files.FILES) or not (Path(snapshot.folder) / name).exists():
+    if name not in files.held(Path(snapshot.folder)):
         raise Missing("This file does not exist.")
     return FileResponse(Path(snapshot.folder) / name, filename=f"{snapshot.name}-{name}")
 
