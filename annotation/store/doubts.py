@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 from annotation.abilities import Ability
 from annotation.db import utcnow
 from annotation.measure_tables import GuidelineDoubt
+from annotation.outside_tables import Event
 from annotation.refusals import Conflict, Invalid, Missing
-from annotation.store import audit, campaigns
+from annotation.store import audit, campaigns, hooks
 from annotation.tables import Adjudication
 
 
@@ -31,6 +32,8 @@ def raise_doubt(session: Session, review: Adjudication, ability: Ability, note: 
     )
     session.add(doubt)
     session.flush()
+    about = {"campaign_id": campaign_id, "turn_id": review.turn_id, "doubt_id": doubt.id, "ability": int(ability)}
+    hooks.tell(session, Event.GUIDELINE_DOUBT, **about)
     audit.record(session, review.adjudicator_id, "guideline doubted", f"turn {review.turn_id}", ability=ability.key)
     return doubt
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Select, select, tuple_
 from sqlalchemy.orm import Session
 
+from annotation.measure_tables import GuidelineDoubt
 from annotation.outside_tables import Delivery, Webhook
 from annotation.run_tables import Checkpoint, DataSet, Run, RunKind, RunRecord, RunState, Snapshot
 from annotation.tables import (
@@ -94,6 +95,16 @@ def decided(session: Session, user_id: int, before: int | None, limit: int) -> S
     """The reviews that somebody has decided, those opened last first."""
     mine = select(Adjudication).where(Adjudication.adjudicator_id == user_id, Adjudication.state == ReviewState.DECIDED)
     return _newest(session, mine, Adjudication.id, before, limit)
+
+
+def doubts(
+    session: Session, campaign_id: int, closed: bool | None, before: int | None, limit: int
+) -> Sequence[GuidelineDoubt]:
+    """What adjudicators found unclear in a campaign's guideline, newest first."""
+    wanted = select(GuidelineDoubt).where(GuidelineDoubt.campaign_id == campaign_id)
+    if closed is not None:
+        wanted = wanted.where(GuidelineDoubt.closed_at.is_not(None) == closed)
+    return _newest(session, wanted, GuidelineDoubt.id, before, limit)
 
 
 def records(session: Session, run_id: int, after: int | None, limit: int) -> Sequence[RunRecord]:

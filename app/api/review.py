@@ -13,8 +13,8 @@ from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.ranking import Pair, Ranking, Relation
 from annotation.refusals import Conflict, Invalid
-from annotation.store import listing, review_queue, reviews
-from annotation.tables import Adjudication, ReviewState
+from annotation.store import doubts, listing, review_queue, reviews
+from annotation.tables import Adjudication, ReviewKind, ReviewState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import (
     AbilityNumber,
@@ -123,6 +123,13 @@ class UnlockAnswer(Version):
     reason: Words = Field(min_length=1, max_length=2000)
 
 
+class Doubt(Given):
+    """What is unclear about an ability."""
+
+    ability: AbilityNumber
+    note: Words = Field(min_length=1, max_length=2000)
+
+
 Answer = Annotated[OutcomeAnswer | PairAnswer | RewriteAnswer | UnlockAnswer, Field(discriminator="kind")]
 
 
@@ -188,6 +195,18 @@ def decide(review: OwnReview, session: Writing, given: Version) -> ReviewShape:
     return _shown(session, review)
 
 
+@router.post("/reviews/{review_id}/hand-back", status_code=204)
+def hand_back(review: OwnReview, session: Writing, given: Version) -> None:
+    """Give the turn to somebody else."""
+    reviews.hand_back(session, review, given.version)
+
+
+@router.post("/reviews/{review_id}/doubts", status_code=204)
+def raise_doubt(review: OwnReview, session: Writing, given: Doubt) -> None:
+    """Tell the admin that the guideline is unclear about an ability."""
+    doubts.raise_doubt(session, review, Ability(given.ability), given.note)
+
+
 def _decided(review: Adjudication) -> Decided:
     return Decided(id=review.id, campaign_id=review.turn.campaign_id, decided_at=review.decided_at)
 
@@ -203,6 +222,8 @@ def _pair_answer(review: Adjudication, given: PairAnswer) -> rules.Answer:
 def _shown(session: Reading, review: Adjudication) -> ReviewShape:
     if review.state is ReviewState.RELEASED:
         raise Conflict("This turn went back to the queue because nobody worked on it for a while.")
+    if review.kind is ReviewKind.AUDIT:  # its own order comes before anything that others said
+        raise Conflict("This turn is ordered blind, which is done in the browser.")
     case, said = reviews.case_of(session, review), reviews.decisions_of(review)
     letters = letters_of(review.response_order)
     sides = [side for side in (case.first, case.second) if side is not None]

@@ -7,10 +7,11 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.store import turns
+from annotation.store import reviews, turns
 from annotation.tables import Campaign, TurnState
 from tests.api.conftest import Program, contest, rank
 from tests.api.test_access import is_problem
+from tests.conftest import Cast
 
 CONTENT = {"first": "回答0", "second": "回答1"}
 
@@ -132,3 +133,63 @@ def test_an_empty_queue_is_said_without_a_body(program: Program, imported: Campa
     rank(program("li"), imported, "回答0", "回答1", "回答2", "回答3")
     answer = program("zhao").post("/api/v1/review/next")
     assert (answer.status_code, answer.content) == (204, b"")
+
+
+def test_a_doubt_reaches_the_admin_who_closes_it_and_a_webhook(program: Program, imported: Campaign) -> None:
+    admin, client = program("sun"), program("zhao")
+    given = {"url": "https://hook.example/x", "events": ["guideline.doubt"]}
+    admin.post("/api/v1/webhooks", json=given)
+    contest(program, imported)
+    path = f"/api/v1/reviews/{opened(client)['id']}"
+    is_problem(client.post(f"{path}/doubts", json={"ability": 10, "note": "x"}), 422)
+    assert client.post(f"{path}/doubts", json={"ability": 9, "note": "语气何时算冷淡？"}).status_code == 204
+    listed = f"/api/v1/campaigns/{imported.id}/doubts"
+    [doubt] = admin.get(f"{listed}?closed=false").json()["items"]
+    assert (doubt["ability"], doubt["note"], doubt["turn_id"]) == (9, "语气何时算冷淡？", 1)
+    [told] = admin.get("/api/v1/webhooks/1/deliveries").json()["items"]
+    assert told["data"] == {"campaign_id": imported.id, "turn_id": 1, "doubt_id": doubt["id"], "ability": 9}
+    assert admin.post(f"{listed}/{doubt['id']}/close", json={"reply": "见第二版。"}).status_code == 204
+    assert admin.get(f"{listed}?closed=false").json()["items"] == []
+    assert admin.get(f"{listed}?closed=true").json()["items"][0]["reply"] == "见第二版。"
+    is_problem(admin.post(f"{listed}/{doubt['id']}/close", json={}), 409)
+
+
+def test_a_turn_that_is_handed_back_waits_again(program: Program, imported: Campaign) -> None:
+    contest(program, imported)
+    client = program("zhao")
+    review = opened(client)
+    path = f"/api/v1/reviews/{review['id']}"
+    assert client.post(f"{path}/hand-back", json={"version": review["version"]}).status_code == 204
+    assert client.get("/api/v1/review/queue").json()["waiting"] == 1
+
+
+def test_a_policy_settles_what_needs_no_third_expert_under_it(program: Program, imported: Campaign) -> None:
+    contest(program, imported)
+    path = f"/api/v1/campaigns/{imported.id}"
+    given = {"review_policy": "beyond a distance", "review_distance": 1, "audit_share": 0}
+    assert program("sun").put(f"{path}/review-policy", json=given).json()["settled"] == 1
+    assert program("sun").get(path).json()["review_policy"] == "beyond a distance"
+    assert program("zhao").get("/api/v1/review/queue").json()["waiting"] == 0
+
+
+def test_nothing_that_others_said_is_told_of_a_turn_that_is_ordered_blind(
+    program: Program, imported: Campaign, database: Database, cast: Cast
+) -> None:
+    for login in ("li", "wang"):
+        rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
+    with database.writing() as session:
+        turns.get(session, 1).audit_drawn = True
+        session.flush()
+        review = reviews.open_next(session, session.merge(cast.zhao))
+        assert review is not None
+    client, path = program("zhao"), f"/api/v1/reviews/{review.id}"
+    for answer in (
+        client.get(path),
+        client.post("/api/v1/review/next"),
+        client.post(f"{path}/back", json={"version": 0}),
+        client.post(f"{path}/decide", json={"version": 0}),
+        client.post(f"{path}/answers", json={"kind": "unlock", "version": 0, "reason": "x"}),
+    ):
+        assert answer.status_code in (404, 409)
+        is_problem(answer, answer.status_code)
+        assert "回答" not in answer.text

@@ -1,0 +1,84 @@
+"""Which differences a third expert settles, and what adjudicators find unclear, for the admin's programs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+
+from annotation.measure_tables import GuidelineDoubt
+from annotation.review_policy import Policy, ReviewPolicy
+from annotation.store import doubts, listing, policies
+from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.shapes import AbilityNumber, Given, Words
+from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
+
+router = APIRouter(tags=["campaigns"])
+
+
+class PolicyShape(Given):
+    """Which differences between two rankings a third expert settles, and how many agreed turns are audited."""
+
+    review_policy: ReviewPolicy
+    review_distance: int = Field(1, ge=0, le=10, description="Contested pairs that stay unreviewed under a distance")
+    audit_share: float = Field(0.0, ge=0, le=1)
+
+
+class PolicyChanged(PolicyShape):
+    """The policy in force from now on."""
+
+    settled: int = Field(description="Turns that waited and need no third expert any more")
+
+
+class DoubtShape(BaseModel):
+    """What an adjudicator found unclear about an ability."""
+
+    id: int
+    turn_id: int
+    guideline_version: int
+    author_id: int
+    ability: AbilityNumber
+    note: str
+    reply: str
+    created_at: datetime
+    closed_at: datetime | None = Field(description="null while it waits for an answer")
+
+
+class Reply(Given):
+    """What the admin answers."""
+
+    reply: Words = Field("", max_length=2000)
+
+
+@router.put("/campaigns/{campaign_id}/review-policy")
+def put_policy(user: Admin, campaign: CampaignChanged, session: Writing, given: PolicyShape) -> PolicyChanged:
+    """Set the review policy; waiting turns that need no third expert under it are settled."""
+    chosen = Policy(given.review_policy, given.review_distance)
+    settled = policies.change(session, campaign, chosen, audit_share=given.audit_share, actor_id=user.id)
+    return PolicyChanged(**given.model_dump(), settled=settled)
+
+
+@router.get("/campaigns/{campaign_id}/doubts")
+def list_doubts(
+    campaign: CampaignSeen,
+    session: Reading,
+    closed: Annotated[bool | None, Query(description="Only those that are closed, or only the others")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[DoubtShape]:
+    """What adjudicators found unclear in the guideline, newest first."""
+    rows = listing.doubts(session, campaign.id, closed, number_in(cursor), limit + 1)
+    return page_of(rows, limit, _shown, lambda row: (row.id,))
+
+
+@router.post("/campaigns/{campaign_id}/doubts/{doubt_id}/close", status_code=204)
+def close_doubt(user: Admin, campaign: CampaignChanged, doubt_id: int, session: Writing, given: Reply) -> None:
+    """Answer a doubt and close it."""
+    doubts.close(session, campaign.id, doubt_id, given.reply, actor_id=user.id)
+
+
+def _shown(doubt: GuidelineDoubt) -> DoubtShape:
+    names = set(DoubtShape.model_fields) - {"guideline_version"}
+    return DoubtShape(**{n: getattr(doubt, n) for n in names}, guideline_version=doubt.guideline.version)
