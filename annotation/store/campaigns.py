@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
-from annotation.refusals import Conflict, Missing
+from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import audit, naming
 from annotation.tables import (
     Assignment,
@@ -24,6 +24,7 @@ from annotation.tables import (
     Ranking,
     Role,
     Turn,
+    TurnOrder,
     TurnState,
     User,
     UserState,
@@ -60,9 +61,10 @@ def create(
     priority_rule: PriorityRule = PriorityRule.ENFORCE,
     guideline: str = "",
     rewrite_template: str = "",
+    members: Collection[int] | None = None,
     actor_id: int | None = None,
 ) -> Campaign:
-    """A campaign with the first version of its guideline and every annotator as a member."""
+    """A campaign with the first version of its guideline and its members: every annotator, or those who are given."""
     if by_name(session, name) is not None:
         raise Conflict("There is a campaign named {name} already: choose another name.", name=name)
     campaign = Campaign(
@@ -71,8 +73,9 @@ def create(
     session.add(campaign)
     session.flush()
     session.add(Guideline(campaign_id=campaign.id, version=1, text=guideline))
-    for user in session.scalars(select(User).where(User.role == Role.ANNOTATOR)):
-        session.add(Membership(campaign_id=campaign.id, user_id=user.id))
+    annotators = set(session.scalars(select(User.id).where(User.role == Role.ANNOTATOR)))
+    chosen = annotators if members is None else annotators & set(members)
+    session.add_all(Membership(campaign_id=campaign.id, user_id=user_id) for user_id in sorted(chosen))
     session.flush()
     audit.record(session, actor_id, "campaign created", f"campaign {campaign.id}", name=name, k=k)
     return campaign
@@ -97,6 +100,39 @@ def change_rules(
     campaign.lease_minutes = lease_minutes
     subject = f"campaign {campaign.id}"
     audit.record(session, actor_id, "rules changed", subject, ties=ties_allowed, open=is_open, rule=priority_rule)
+
+
+def change_handing_out(
+    session: Session,
+    campaign: Campaign,
+    *,
+    turn_order: TurnOrder,
+    random_share: float,
+    repeat_share: float,
+    repeat_after_days: int,
+    gold_share: float,
+    actor_id: int | None,
+) -> None:
+    """Changes what is handed out next, and which share of it measures people.
+
+    With dialogues kept together something else is shared evenly than without: then evenness is counted anew.
+    """
+    if repeat_share + gold_share > 1:
+        raise Invalid("Repeats and gold turns together cannot be more than all turns: lower one of the shares.")
+    if TurnOrder.DIALOGUE in (turn_order, campaign.turn_order) and turn_order is not campaign.turn_order:
+        count_pairs_anew(session, campaign.id)
+    campaign.turn_order = turn_order
+    campaign.random_share = random_share
+    campaign.repeat_share, campaign.repeat_after_days = repeat_share, repeat_after_days
+    campaign.gold_share = gold_share
+    shares = {"random": random_share, "repeat": repeat_share, "gold": gold_share}
+    audit.record(session, actor_id, "rules changed", f"campaign {campaign.id}", order=turn_order, **shares)
+
+
+def memberships(session: Session, campaign_id: int) -> Sequence[Membership]:
+    """Who ranks in a campaign, by name, with their limits."""
+    wanted = select(Membership).join(User).where(Membership.campaign_id == campaign_id)
+    return session.scalars(wanted.order_by(User.name)).all()
 
 
 def guideline(session: Session, campaign_id: int) -> Guideline:

@@ -17,7 +17,7 @@ from annotation.db import utcnow
 from annotation.login_tables import LoginCount
 from annotation.outside_tables import AccessToken
 from annotation.refusals import Conflict, Missing
-from annotation.store import audit, campaigns
+from annotation.store import audit, campaigns, naming
 from annotation.tables import LoginSession, Role, User, UserState
 
 INVITATION_LASTS = timedelta(days=7)
@@ -130,6 +130,7 @@ def set_state(session: Session, user: User, state: UserState, *, actor_id: int) 
     campaigns.availability_changed(session, user.id)
     if state is UserState.DEACTIVATED:
         end_sessions(session, user.id)
+        naming.withdraw_all(session, {user.id})
     audit.record(session, actor_id, f"user {user.state}", f"user {user.id}")
 
 

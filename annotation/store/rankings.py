@@ -18,7 +18,7 @@ from annotation import ranking as rules
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
-from annotation.store import audit, guidelines, hooks, places
+from annotation.store import audit, calibration, guidelines, hooks, places
 from annotation.tables import (
     Assignment,
     AssignmentState,
@@ -97,6 +97,8 @@ def counting(session: Session, turn_id: int) -> list[Ranking]:
 
 def correctable(assignment: Assignment) -> bool:
     """Whether a new version would still be taken; the reason why not is the same whatever happened."""
+    if assignment.purpose is Purpose.CALIBRATION:
+        return assignment.state is AssignmentState.SUBMITTED and calibration.still_open(assignment)
     return assignment.state is AssignmentState.SUBMITTED and assignment.turn.state in (
         TurnState.ONE_RANKING,
         TurnState.CONTESTED,

@@ -13,6 +13,7 @@ from annotation.refusals import Missing
 from annotation.tables import (
     Adjudication,
     Assignment,
+    Dialogue,
     Guideline,
     Ranking,
     ReviewState,
@@ -26,6 +27,14 @@ def get(session: Session, turn_id: int) -> Turn:
     """The turn; raises Missing."""
     turn = session.get(Turn, turn_id)
     if turn is None:
+        raise Missing("This turn does not exist.")
+    return turn
+
+
+def in_campaign(session: Session, campaign_id: int, turn_id: int) -> Turn:
+    """The turn, if it is of this campaign; raises Missing."""
+    turn = get(session, turn_id)
+    if turn.campaign_id != campaign_id:
         raise Missing("This turn does not exist.")
     return turn
 
@@ -102,3 +111,9 @@ def review_of(session: Session, turn_id: int) -> Adjudication | None:
 def rewrite_of(session: Session, turn_id: int) -> Rewrite | None:
     """What was written in place of unacceptable responses."""
     return session.scalar(select(Rewrite).where(Rewrite.turn_id == turn_id).order_by(Rewrite.id.desc()).limit(1))
+
+
+def departments(session: Session, campaign_id: int) -> Sequence[str]:
+    """The departments of a campaign's dialogues, by name."""
+    named = select(Dialogue.department).where(Dialogue.campaign_id == campaign_id, Dialogue.department != "")
+    return session.scalars(named.distinct().order_by(Dialogue.department)).all()

@@ -9,10 +9,10 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from annotation.refusals import Invalid, Missing
-from annotation.store import campaigns, people, places, rankings, snapshots, statistics, turns
+from annotation.refusals import Invalid
+from annotation.store import calibration, campaigns, naming, people, places, rankings, snapshots, statistics, turns
 from annotation.store.turns import Behind
-from annotation.tables import PriorityRule, Role, TurnState
+from annotation.tables import PriorityRule, Role, TurnOrder, TurnState
 from app import figures
 from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
 from app.render import locale_of, page
@@ -23,9 +23,10 @@ PAGE = 50
 
 
 @router.get("/new")
-def show_new(request: Request, _user: Admin) -> HTMLResponse:
+def show_new(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
     """The form for a new campaign."""
-    return page(request, "admin/campaign_new.html")
+    annotators = [user for user in people.everybody(session) if user.role is Role.ANNOTATOR]
+    return page(request, "admin/campaign_new.html", annotators=annotators)
 
 
 @router.post("/new")
@@ -38,8 +39,9 @@ def create(
     priority_rule: Annotated[PriorityRule, Form()] = PriorityRule.ENFORCE,
     guideline: Annotated[str, Form()] = "",
     rewrite_template: Annotated[str, Form()] = "",
+    member: Annotated[list[int] | None, Form()] = None,
 ) -> Response:
-    """Creates a campaign with every annotator as a member."""
+    """Creates a campaign with those who rank in it."""
     if not name.strip():
         raise Invalid("The campaign needs a name.")
     created = campaigns.create(
@@ -50,6 +52,7 @@ def create(
         priority_rule=priority_rule,
         guideline=guideline.strip(),
         rewrite_template=rewrite_template.strip(),
+        members=member or [],
         actor_id=user.id,
     )
     return RedirectResponse(f"/admin/campaigns/{created.id}", status_code=303)
@@ -66,7 +69,9 @@ def show(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResp
         progress=campaigns.progress(session, campaign.id),
         guideline=campaigns.guideline(session, campaign.id),
         annotators=[user for user in everybody if user.role is Role.ANNOTATOR],
-        members={user.id for user in campaigns.members(session, campaign.id)},
+        memberships=campaigns.memberships(session, campaign.id),
+        orders=list(TurnOrder),
+        rounds=calibration.every(session, campaign.id),
         snapshots=snapshots.every(session, campaign.id),
         late=rankings.late_ones(session, campaign.id),
     )
@@ -153,15 +158,15 @@ def list_turns(
         states=list(TurnState),
         turns=rows[:PAGE],
         following=rows[PAGE - 1].id if len(rows) > PAGE else None,
+        members=campaigns.members(session, campaign.id),
+        departments=turns.departments(session, campaign.id),
     )
 
 
 @router.get("/{campaign_id}/turns/{turn_id}")
 def show_turn(request: Request, campaign: CampaignSeen, turn_id: int, session: Reading) -> HTMLResponse:
     """One turn with everything that was said about it."""
-    turn = turns.get(session, turn_id)
-    if turn.campaign_id != campaign.id:
-        raise Missing("This turn does not exist.")
+    turn = turns.in_campaign(session, campaign.id, turn_id)
     given = [(ranking, rankings.read(ranking)) for ranking in rankings.counting(session, turn.id)]
     return page(
         request,
@@ -172,4 +177,6 @@ def show_turn(request: Request, campaign: CampaignSeen, turn_id: int, session: R
         given=given,
         review=turns.review_of(session, turn.id),
         rewrite=turns.rewrite_of(session, turn.id),
+        named=naming.of_turn(session, turn.id),
+        members=campaigns.members(session, campaign.id),
     )

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from annotation.mending import mend, mend_all
 from annotation.ranking import Ranking
 from annotation.refusals import Invalid
-from annotation.store import campaigns, guidelines, places, rankings
+from annotation.store import calibration, campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState, Campaign, User
 from annotation.tables import Response as TurnResponse
@@ -36,6 +36,7 @@ def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
         request,
         "rank/start.html",
         campaigns=mine,
+        rounds=calibration.revealed_to(session, user.id),
         done=rankings.history(session, user.id, limit=6),
         guidelines={c.id: campaigns.guideline(session, c.id) for c in fresh},
     )
@@ -154,7 +155,8 @@ def compare(request: Request, assignment: SeenAssignment, of: str) -> HTMLRespon
 def _open_next(request: Request, session: Session, user: User, campaign: Campaign) -> Response:
     assignment = places.reserve_next(session, user, campaign)
     if assignment is None:
-        return page(request, "rank/nothing.html", campaign=campaign)
+        why = places.why_nothing(session, user, campaign)
+        return page(request, "rank/nothing.html", campaign=campaign, why=why)
     if guidelines.last_read(session, user.id, campaign.id) is None:  # it stood on the page from which they began
         guidelines.note_reading(session, user, campaigns.guideline(session, campaign.id))
     session.flush()
