@@ -33,7 +33,7 @@ def test_from_an_upload_to_a_policy_that_ppo_has_trained(tmp_path: Path, databas
 
 
 def import_dialogues(installation: Installation, admin: Visitor) -> int:
-    where, _ = admin.post("/admin/campaigns/new", name="试点", k="4", ties_allowed="true", guideline="先看安全。")
+    where = admin.create_campaign("试点")
     assert f"{DIALOGUES} dialogues" in admin.upload(f"{where}/import", rows())
     with installation.database.reading() as session:
         assert len(session.scalars(select(Turn)).all()) == 2 * DIALOGUES

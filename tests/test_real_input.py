@@ -84,7 +84,7 @@ def test_six_models_replies_go_the_whole_way(tmp_path: Path, sqlite_template: Pa
 
 def imported(installation: Installation, admin: Visitor) -> int:
     """Of six replies four are kept, and the page says which."""
-    where, _ = admin.post("/admin/campaigns/new", name="DISC", k="4", ties_allowed="true")
+    where = admin.create_campaign("DISC")
     page = admin.upload(f"{where}/import", DISC, seed="7")
     assert "314 rows had more responses than K" in page
     assert len(re.findall(r"<li>\S+: \d, \d, \d, \d / 6</li>", page)) == 314

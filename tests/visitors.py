@@ -108,6 +108,13 @@ class Visitor:
         ranking = judge([unescape(text) for text in RESPONSE.findall(unmarked)[:2]])
         return {**hidden, "relation": str(ranking.relations()[0, 1])}
 
+    def create_campaign(self, name: str) -> str:
+        """A campaign of four responses with ties, and with the members that its form proposes; returns where it is."""
+        page = self.get("/admin/campaigns/new")
+        proposed = re.findall(r'name="member" value="(\d+)" checked', page)
+        form = {"name": name, "k": "4", "ties_allowed": "true", "guideline": "先看安全。", "member": proposed}
+        return self.post("/admin/campaigns/new", **form)[0]
+
     def start_run(self, kind: str, **fields: Any) -> int:
         """Starts a run by its form; settings are named ``set-…`` there."""
         named = {name if name in ("name", *STARTS_FROM) else f"set-{name}": value for name, value in fields.items()}

@@ -47,7 +47,8 @@ def settle_one(database: Database, cast: Cast, campaign: Campaign) -> None:
 
 
 def test_a_campaign_is_created_with_every_annotator(admin: TestClient, database: Database) -> None:
-    form = {"name": "二期", "k": "3", "priority_rule": "warn", "guideline": "先看安全。"}
+    ticked = re.findall(r'name="member" value="(\d+)" checked', admin.get("/admin/campaigns/new").text)
+    form = {"name": "二期", "k": "3", "priority_rule": "warn", "guideline": "先看安全。", "member": ticked}
     where = admin.post("/admin/campaigns/new", data=form).headers["location"]
     page = admin.get(where).text
     assert "二期" in page

@@ -68,7 +68,7 @@ def test_no_screen_breaks_a_rule_that_a_machine_can_check(tmp_path: Path, sqlite
 def fill(installation: Installation) -> None:
     """A campaign of which something is settled, something contested and something left, a snapshot and a run."""
     admin = installation.visitor("sun")
-    where, _ = admin.post("/admin/campaigns/new", name="试点", k="4", ties_allowed="true", guideline="先看安全。")
+    where = admin.create_campaign("试点")
     admin.upload(f"{where}/import", rows())
     for login, quality in (("li", careful), ("wang", careless)):
         installation.visitor(login).rank_everything(1, by_quality(quality, ASPECTS), most=70)
