@@ -5,15 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
 from annotation.refusals import Invalid
 from annotation.run_tables import CheckpointKind, DataSetKind, Run, RunKind, RunState
-from annotation.store import listing, runs
+from annotation.store import data_sets, listing, runs
+from app import registering
+from app.api.campaigns import FILE_BODY, file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import Given, Words
-from app.deps import Admin, Data, Reading, RunSeen, Writing
+from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
 from app.routes.runs import wanted
 from rlhf.config import CONFIGS, ConfigError
 from workers.queue import wake
@@ -174,6 +176,21 @@ def list_data_sets(_user: Admin, session: Reading, cursor: Cursor = None, limit:
     rows = listing.data_sets(session, number_in(cursor), limit + 1)
     names = DataSetShape.model_fields
     return page_of(rows, limit, lambda row: DataSetShape(**{n: getattr(row, n) for n in names}), lambda row: (row.id,))
+
+
+@router.post("/data-sets", status_code=201, openapi_extra=FILE_BODY)
+def register_data_set(
+    user: Admin,
+    session: Writing,
+    settings: WebSettings,
+    data: Annotated[bytes, Depends(file_sent)],
+    name: Annotated[Words, Query(max_length=64)],
+    kind: DataSetKind,
+) -> DataSetShape:
+    """Register a file of rows; the body is the file itself."""
+    kept = registering.keep_data(settings.data_sets, name, data, kind)
+    made = data_sets.add(session, name, kind, str(kept.path), kept.sha256, kept.rows, actor_id=user.id)
+    return DataSetShape(**{n: getattr(made, n) for n in DataSetShape.model_fields})
 
 
 def _values(given: NewRun) -> dict[str, str]:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import io
+import tempfile
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import FileResponse
 from pydantic import BaseModel, Field
 
 from annotation import snapshot as files
+from annotation.formats.unpacking import unpack
+from annotation.formats.writing import formats
 from annotation.refusals import Missing
 from annotation.run_tables import Snapshot
-from annotation.store import listing, snapshots
+from annotation.store import listing, restoring, snapshots
+from app.api.campaigns import file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.deps import Admin, CampaignSeen, Data, Reading, SnapshotSeen, WebSettings
+from app.routes.snapshots import CACHE
 
 router = APIRouter(tags=["snapshots"])
 
@@ -29,7 +35,23 @@ class SnapshotShape(BaseModel):
     sha256: str = Field(description="That of its manifest, which seals the files")
     counts: dict[str, Any]
     files: list[str]
+    formats: list[str] = Field(description="In which it can be downloaded as one archive")
     created_at: datetime
+
+
+class Restored(BaseModel):
+    """What an archive became."""
+
+    campaign_id: int
+
+
+ARCHIVE_BODY = {
+    "requestBody": {
+        "required": True,
+        "description": "The archive of a snapshot, as it was downloaded",
+        "content": {"application/zip": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
 
 
 @router.get("/snapshots")
@@ -73,6 +95,29 @@ def download(snapshot: SnapshotSeen, name: str) -> FileResponse:
     )
 
 
+@router.get(
+    "/snapshots/{snapshot_id}/formats/{name}",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/zip": {}}, "description": "The files in one archive"}},
+)
+def download_as(snapshot: SnapshotSeen, name: str) -> FileResponse:
+    """A snapshot in another format, as one archive."""
+    folder = Path(snapshot.folder)
+    packed = formats.packed(folder, name, folder.parent / CACHE / snapshots.code_version())
+    return FileResponse(packed, filename=packed.name, media_type="application/zip")
+
+
+@router.post("/snapshots/restore", status_code=201, openapi_extra=ARCHIVE_BODY)
+def restore(user: Admin, database: Data, data: Annotated[bytes, Depends(file_sent)]) -> Restored:
+    """Make a campaign of the archive of a snapshot, or nothing."""
+    with tempfile.TemporaryDirectory(prefix="zhongjing-restore-") as folder:
+        manifest = unpack(io.BytesIO(data), Path(folder))
+        with database.writing() as session:
+            campaign = restoring.restore(session, Path(folder), manifest, actor_id=user.id)
+            return Restored(campaign_id=campaign.id)
+
+
 def _shown(snapshot: Snapshot) -> SnapshotShape:
-    names = set(SnapshotShape.model_fields) - {"files"}
-    return SnapshotShape(**{name: getattr(snapshot, name) for name in names}, files=files.held(Path(snapshot.folder)))
+    names = set(SnapshotShape.model_fields) - {"files", "formats"}
+    facts = {name: getattr(snapshot, name) for name in names}
+    return SnapshotShape(**facts, files=files.held(Path(snapshot.folder)), formats=list(formats.FORMATS))

@@ -122,6 +122,20 @@ def test_what_is_settled_is_frozen_and_its_files_are_those_that_the_manifest_sea
     is_problem(client.get(f"{path}/files/passwd"), 404)
     assert len(client.get("/api/v1/snapshots", params={"campaign_id": imported.id}).json()["items"]) == 1
     assert client.get("/api/v1/snapshots?campaign_id=99").json()["items"] == []
+    formats = client.get(path).json()["formats"]
+    archives = {name: client.get(f"{path}/formats/{name}").content for name in formats}
+    assert len(archives) > 1
+    assert all(archive.startswith(b"PK") for archive in archives.values())
+    is_problem(client.get(f"{path}/formats/nothing"), 404)
+    is_problem(client.post("/api/v1/snapshots/restore", content=b"no archive"), 422)
+
+
+def test_a_data_set_is_registered_by_its_file(program: Program, cast: Cast) -> None:
+    client, rows = program("sun"), json_lines({"text": "头痛三天了。"})
+    made = client.post("/api/v1/data-sets?name=c&kind=corpus", content=rows)
+    assert (made.status_code, made.json()["rows"]) == (201, 1)
+    assert made.json()["sha256"] == hashlib.sha256(rows).hexdigest()
+    is_problem(client.post("/api/v1/data-sets?name=c&kind=prompts", content=rows), 422)
 
 
 def test_a_run_is_started_once_watched_and_cancelled(program: Program, database: Database, cast: Cast) -> None:
