@@ -13,13 +13,15 @@ from pydantic import ValidationError
 
 from annotation import migrate, snapshot
 from annotation.db import Database
+from annotation.formats import label_tool_table
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Reading
 from annotation.formats.unpacking import unpack
 from annotation.formats.writing import formats
 from annotation.refusals import Refused
 from annotation.run_tables import CheckpointKind, DataSetKind
-from annotation.store import campaigns, data_sets, imports, people, restoring, runs, snapshots
+from annotation.store import campaigns, data_sets, foreign_rankings, imports, people, restoring, runs, snapshots
+from annotation.store.foreign_rankings import Added
 from annotation.store.imports import Imported
 from annotation.tables import Role, User, UserState
 from app import launch, registering
@@ -109,6 +111,42 @@ def import_file(
         if done.problems:
             _say_problems([str(problem) for problem in done.problems])
     _say_import(reading, done)
+
+
+@app.command("import-rankings")
+def import_rankings(
+    file: Annotated[Path, typer.Argument(help="Table that the RLHF-Label-Tool wrote", exists=True, dir_okay=False)],
+    campaign: Annotated[str, typer.Option(help="Name of the campaign")],
+    annotator: Annotated[str, typer.Option(help="Name for whoever made the rankings")],
+    asked: Annotated[Path | None, typer.Option("--input", help="The tool's input file", exists=True)] = None,
+    mend: Annotated[bool, typer.Option("--mend/--as-it-says", help="Undo the tool's inverted orders")] = False,
+) -> None:
+    """Imports rankings made with the RLHF-Label-Tool, which stores the inverse of the order that was chosen."""
+    database = opened(settings())
+    with database.reading() as session:
+        known = campaigns.by_name(session, campaign)
+    if known is None:
+        typer.echo(f"zhongjing: there is no campaign named {campaign}", err=True)
+        raise typer.Exit(2)
+    table = label_tool_table.read(file.read_bytes(), known.k)
+    reading = read_file(asked.read_bytes(), k=known.k) if asked else Reading("")
+    problems = [*table.problems, *reading.problems]
+    if not problems:
+        with _refusals_said(), database.writing() as session:
+            done = foreign_rankings.add(
+                session,
+                campaigns.get(session, known.id),
+                table.rows,
+                annotator=annotator,
+                mend=mend,
+                asked=reading.dialogues,
+                source=file.name,
+                actor_id=None,
+            )
+        problems = done.problems
+    if problems:
+        _say_problems([str(problem) for problem in problems], "Nothing was imported: {count} rows do not fit.")
+    typer.echo(_told(done))
 
 
 @app.command()
@@ -249,8 +287,18 @@ def _link(found: Settings, code: str) -> str:
     return f"{found.public_url}/invitation/{code}"
 
 
-def _say_problems(problems: list[str]) -> None:
-    typer.echo(f"Nothing was imported: {len(problems)} rows do not fit. Mend them, or pass --skip.", err=True)
+def _told(done: Added) -> str:
+    said = f"{done.rankings} rankings imported. Of {done.numbered} it is known which response is which: "
+    how = (
+        "were put right" if done.mended else "stand inverted, as the tool stores them; import them with --mend instead"
+    )
+    return f"{said}{done.differing} of them {how}."
+
+
+def _say_problems(
+    problems: list[str], sentence: str = "Nothing was imported: {count} rows do not fit. Mend them, or pass --skip."
+) -> None:
+    typer.echo(sentence.format(count=len(problems)), err=True)
     for problem in problems[:SHOWN_PROBLEMS]:
         typer.echo(f"  {problem}", err=True)
     raise typer.Exit(2)

@@ -192,6 +192,7 @@ WORDS = {
     "model registered": N_("model registered"),
     "named place withdrawn": N_("named place withdrawn"),
     "places named": N_("places named"),
+    "rankings imported": N_("rankings imported"),
     "ranking submitted": N_("ranking submitted"),
     "ranking corrected": N_("ranking corrected"),
     "ranking kept as late": N_("ranking kept as late"),

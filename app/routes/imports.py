@@ -7,9 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
+from annotation.formats import label_tool_table
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem, Reading
-from annotation.store import campaigns, imports
+from annotation.store import campaigns, foreign_rankings, imports
 from annotation.store.imports import Imported
 from annotation.tables import Campaign
 from app.deps import Admin, CampaignSeen, Data
@@ -44,6 +45,45 @@ def upload(
     if done.problems:
         return _page(request, campaign, reading=reading, problems=done.problems, status=422)
     return _page(request, campaign, reading=reading, done=done, skipped=reading.problems)
+
+
+@router.get("/{campaign_id}/import/rankings")
+def show_rankings(request: Request, campaign: CampaignSeen) -> HTMLResponse:
+    """Where a table of the RLHF-Label-Tool is chosen."""
+    return page(request, "admin/import_rankings.html", campaign=campaign, done=None, problems=[])
+
+
+@router.post("/{campaign_id}/import/rankings")
+def upload_rankings(
+    request: Request,
+    user: Admin,
+    campaign: CampaignSeen,
+    database: Data,
+    file: UploadFile,
+    annotator: Annotated[str, Form()],
+    asked: UploadFile | None = None,
+    mend: Annotated[bool, Form()] = False,
+) -> HTMLResponse:
+    """Adds the rankings of a table, mended or as it says, or nothing of it."""
+    table = label_tool_table.read(file.file.read(), campaign.k)
+    given = asked.file.read() if asked else b""
+    reading = read_file(given, k=campaign.k) if given else Reading("")
+    problems, done = [*table.problems, *reading.problems], None
+    if not problems:
+        with database.writing() as session:
+            done = foreign_rankings.add(
+                session,
+                campaigns.get(session, campaign.id),
+                table.rows,
+                annotator=annotator,
+                mend=mend,
+                asked=reading.dialogues,
+                source=file.filename or "upload",
+                actor_id=user.id,
+            )
+        problems = done.problems
+    status = 422 if problems else 200
+    return page(request, "admin/import_rankings.html", status=status, campaign=campaign, done=done, problems=problems)
 
 
 def _page(
