@@ -180,9 +180,39 @@ class EvaluateConfig(Sampling):
     compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
 
 
+class ScoreConfig(Settings):
+    """Scoring the responses of turns with a finished reward model."""
+
+    stage: ClassVar[str] = "score"
+
+    which: Literal["open", "all"] = Field("open", description="Turns of a campaign: those not settled yet, or all")
+    flag_by: Literal["share", "score"] = Field(
+        "share", description="Which turns are for a look: a share with the lowest best scores, or all below a score"
+    )
+    flag_below: float = Field(
+        0.05, description="That share, or that score in standard deviations from the mean of the training"
+    )
+    max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
+    batch_size: int = Field(8, ge=1, description="Turns scored together")
+
+    @model_validator(mode="after")
+    def _a_share_is_a_share(self) -> Self:
+        if self.flag_by == "share" and not 0 <= self.flag_below < 1:
+            raise ValueError("flag_below must be from 0 to below 1 where flag_by is share: change one of the two")
+        return self
+
+
 CONFIGS: dict[str, type[Settings]] = {
     config.stage: config
-    for config in (PretrainConfig, SftConfig, GenerateConfig, RewardConfig, PpoConfig, EvaluateConfig)
+    for config in (
+        PretrainConfig,
+        SftConfig,
+        GenerateConfig,
+        RewardConfig,
+        PpoConfig,
+        EvaluateConfig,
+        ScoreConfig,
+    )
 }
 
 

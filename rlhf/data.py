@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -126,6 +127,58 @@ class Dialogue:
 
     exchanges: tuple[Exchange, ...]
     system: str | None = None
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A turn whose responses wait for a judgement."""
+
+    dialogue: str
+    number: int
+    prompt: Prompt
+    responses: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """The same for the same turn with the same words in it."""
+        said = self.prompt.history, self.prompt.message, self.prompt.system
+        return digest_of([self.dialogue, self.number, said, self.responses])
+
+    @property
+    def texts_digest(self) -> str:
+        """The same for the same responses in the same order."""
+        return digest_of(self.responses)
+
+
+def digest_of(said: Any) -> str:
+    """The sha256 of something that JSON can say."""
+    return hashlib.sha256(json.dumps(said, ensure_ascii=False).encode()).hexdigest()
+
+
+def turns_in(row: dict[str, Any]) -> Iterator[tuple[int, dict[str, Any], Prompt]]:
+    """The turns of a dialogue in the project's own format: number, the turn as it stands there, and its prompt."""
+    history = [(patient, doctor) for patient, doctor in row.get("history") or []]
+    for turn in row["turns"]:
+        yield len(history) + 1, turn, Prompt(tuple(history), turn["message"], row.get("system"))
+        history.append((turn["message"], turn.get("reply") or ""))
+
+
+def read_answered(file: Path) -> list[Answered]:
+    """The turns with responses of a file in the project's own format; raises DataError for a row that is not."""
+    found = []
+    try:
+        for row in _rows(file):
+            for number, turn, prompt in turns_in(row):
+                texts = [each if isinstance(each, str) else each["text"] for each in turn.get("responses") or []]
+                if texts:
+                    found.append(Answered(row["id"], number, prompt, tuple(texts)))
+    except DataError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataError(
+            f"{file} is not a file of dialogues in the project's own format ({error!r}): see docs/formats.md."
+        ) from error
+    return found
 
 
 def read_texts(file: Path) -> list[str]:

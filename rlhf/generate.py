@@ -13,7 +13,8 @@ from transformers import set_seed
 
 from rlhf import networks
 from rlhf.config import GenerateConfig
-from rlhf.data import Prompt
+from rlhf.data import Answered, Prompt, digest_of, turns_in
+from rlhf.journal import Journal
 from rlhf.records import read_rows
 from rlhf.sampling import SamplingRule, sample
 from rlhf.sequences import Encoder, fit
@@ -57,13 +58,22 @@ class Answers:
         return texts if len(texts) == self.wanted else None
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A turn of the data file that waits for responses: ``turn`` is what stands in the file, and takes them."""
+
+    key: str
+    turn: dict[str, Any]
+    prompt: Prompt
+
+
 def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     """Samples responses to every turn of the data file that waits for them; returns what came of it.
 
     The file is the project's own format; the one that is written has the same rows with responses. A turn to which
-    the model does not give enough different texts goes on waiting.
+    the model does not give enough different texts goes on waiting. Resumes where an earlier attempt stood: each batch
+    is sampled with a seed of its own, so it answers the same whether the run was cut short or not.
     """
-    set_seed(config.seed)
     base, policy = stage.input("base"), stage.optional("policy")
     rows = list(read_rows(stage.input("data")))
     stage.require_same_base()
@@ -74,7 +84,8 @@ def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     model = networks.load_policy(base, policy, config.dtype).to(networks.best_device())
 
     # 1. The responses, into the rows.
-    left, alike_kept = _answer(stage, model, encoder, waiting, config)
+    journal = _answer(stage, model, encoder, waiting, config)
+    left, alike_kept = _respond(stage, waiting, journal, config)
 
     # 2. The file, and what is not in it.
     if left:
@@ -86,22 +97,30 @@ def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     return {"turns": done, "responses": config.k * done, "near_duplicates_kept": alike_kept, "left_waiting": left}
 
 
-def _answer(
-    stage: Stage, model: Any, encoder: Encoder, waiting: Sequence[tuple[dict[str, Any], Prompt]], config: GenerateConfig
-) -> tuple[int, int]:
-    """Answers as many turns at a time as fill a batch; returns turns left waiting and near-duplicates kept."""
-    name, together = _name_of(stage, config), max(config.generate_batch_size // config.k, 1)
-    left, alike_kept = 0, 0
-    for start in range(0, len(waiting), together):
-        chosen = waiting[start : start + together]
-        answered = answer_all(model, encoder, [_ids(encoder, prompt, config) for _, prompt in chosen], config)
-        for (turn, _), answers in zip(chosen, answered, strict=True):
-            texts = answers.texts()
-            left += texts is None
-            alike_kept += answers.missing if texts else 0
-            _respond(turn, texts or [], name, config)
-        stage.records.progress(start + len(chosen), len(waiting), "sampling responses")
-    return left, alike_kept
+def _answer(stage: Stage, model: Any, encoder: Encoder, waiting: Sequence[Waiting], config: GenerateConfig) -> Journal:
+    """Answers as many turns at a time as fill a batch; returns them with those that were answered before."""
+    journal, together = stage.journal(config), max(config.generate_batch_size // config.k, 1)
+    todo = [i for i, each in enumerate(waiting) if each.key not in journal.known]
+    for start in range(0, len(todo), together):
+        batch = todo[start : start + together]
+        set_seed(_seed_of(config, batch[0]))
+        prompts = [_ids(encoder, waiting[i].prompt, config) for i in batch]
+        answered = answer_all(model, encoder, prompts, config)
+        journal.keep({waiting[i].key: _kept(answers) for i, answers in zip(batch, answered, strict=True)})
+        done = len(waiting) - len(todo) + start + len(batch)
+        stage.records.event("checkpoint", done)
+        stage.records.progress(done, len(waiting), "sampling responses")
+    return journal
+
+
+def _kept(answers: Answers) -> dict[str, Any]:
+    texts = answers.texts()
+    return {"texts": texts, "near_duplicates": answers.missing if texts else 0}
+
+
+def _seed_of(config: GenerateConfig, first: int) -> int:
+    """The seed of the batch that begins with this turn of those that wait."""
+    return int(digest_of([config.seed, first])[:8], 16)
 
 
 def answer_all(model: Any, encoder: Encoder, prompts: Sequence[Sequence[int]], config: GenerateConfig) -> list[Answers]:
@@ -126,21 +145,27 @@ def _ids(encoder: Encoder, prompt: Prompt, config: GenerateConfig) -> Sequence[i
     return fit(encoder, prompt, (), max(room, config.max_length // 2)).prompt
 
 
-def _respond(turn: dict[str, Any], texts: Sequence[str], name: str, config: GenerateConfig) -> None:
-    """Writes responses into the row of a turn; without any it goes on waiting."""
+def _respond(stage: Stage, waiting: Sequence[Waiting], journal: Journal, config: GenerateConfig) -> tuple[int, int]:
+    """Writes the responses into the rows; returns turns that go on waiting and near-duplicates kept."""
+    name = _name_of(stage, config)
     sampling = {"temperature": config.temperature, "top_p": config.top_p, "seed": config.seed}
-    if texts:
-        turn["responses"] = [{"text": text, "model": name, "sampling": sampling} for text in texts]
+    left, alike_kept = 0, 0
+    for each in waiting:
+        made = journal.known[each.key]
+        alike_kept += made["near_duplicates"]
+        if made["texts"] is None:
+            left += 1
+        else:
+            each.turn["responses"] = [{"text": text, "model": name, "sampling": sampling} for text in made["texts"]]
+    return left, alike_kept
 
 
-def _waiting(row: dict[str, Any]) -> list[tuple[dict[str, Any], Prompt]]:
-    history = [(patient, doctor) for patient, doctor in row.get("history") or []]
-    found = []
-    for turn in row["turns"]:
-        if not turn.get("responses"):
-            found.append((turn, Prompt(tuple(history), turn["message"], row.get("system"))))
-        history.append((turn["message"], turn.get("reply") or ""))
-    return found
+def _waiting(row: dict[str, Any]) -> list[Waiting]:
+    return [
+        Waiting(Answered(row["id"], number, prompt, ()).key, turn, prompt)
+        for number, turn, prompt in turns_in(row)
+        if not turn.get("responses")
+    ]
 
 
 def _name_of(stage: Stage, config: GenerateConfig) -> str:

@@ -182,6 +182,11 @@ def write_scale(folder: Path, mean: float, deviation: float) -> None:
     (folder / SCALE).write_text(json.dumps({"mean": mean, "deviation": deviation}) + "\n", encoding="utf-8")
 
 
+def has_scale(folder: Path) -> bool:
+    """Whether it is known how the scores of a reward model lie; one that was made elsewhere does not say."""
+    return (folder / SCALE).exists()
+
+
 def read_scale(folder: Path) -> tuple[float, float]:
     """Mean and standard deviation of a reward model's scores on what it was trained on."""
     if not (folder / SCALE).exists():

@@ -1,23 +1,16 @@
-"""Which recipe runs which stage."""
+"""Which recipe runs which stage: the module of the same name."""
 
 from __future__ import annotations
 
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers.utils import logging as transformers_logging
 
-from rlhf.config import (
-    EvaluateConfig,
-    GenerateConfig,
-    PpoConfig,
-    PretrainConfig,
-    RewardConfig,
-    Settings,
-    SftConfig,
-)
+from rlhf.config import Settings
 from rlhf.records import Records
 from rlhf.stage import Stage
 
@@ -28,32 +21,8 @@ def run_stage(name: str, folder: Path, paths: dict[str, Path], settings: Setting
     if settings.threads:
         torch.set_num_threads(settings.threads)
     stage = Stage(name, folder, paths, records)
-    match settings:
-        case PretrainConfig():
-            from rlhf import pretrain
-
-            return pretrain.run(stage, settings)
-        case SftConfig():
-            from rlhf import sft
-
-            return sft.run(stage, settings)
-        case GenerateConfig():
-            from rlhf import generate
-
-            return generate.run(stage, settings)
-        case RewardConfig():
-            from rlhf import reward
-
-            return reward.run(stage, settings)
-        case PpoConfig():
-            from rlhf import ppo
-
-            return ppo.run(stage, settings)
-        case EvaluateConfig():
-            from rlhf import evaluate
-
-            return evaluate.run(stage, settings)
-    raise ValueError(f"There is no stage {name!r}.")
+    recipe = import_module(f"rlhf.{settings.stage}")
+    return dict(recipe.run(stage, settings))
 
 
 def quiet() -> None:

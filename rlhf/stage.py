@@ -14,9 +14,11 @@ from rlhf import checkpoints
 from rlhf.checkpoints import Lineage
 from rlhf.config import Settings
 from rlhf.data import DataError, Snapshot
+from rlhf.journal import Journal
 from rlhf.records import Records
 from rlhf.sequences import Fitted
 
+JOURNAL = "journal.jsonl"
 INPUTS = ("snapshot", "base", "policy", "reward", "data")
 
 
@@ -73,6 +75,11 @@ class Stage:
             adapter = self.optional(name)
             if adapter is not None:
                 checkpoints.require_same_base(adapter, base, self._hashes["base"]["sha256"])
+
+    def journal(self, config: Settings) -> Journal:
+        """What earlier attempts of this run have finished, with the same models and settings."""
+        models = {name: each["sha256"] for name, each in self._hashes.items() if name != "data"}
+        return Journal(self.folder / JOURNAL, {"models": models, "config": config.model_dump(mode="json")})
 
     def refuse(self, sentence: str) -> NoReturn:
         """Ends the run with a sentence that says what to do."""

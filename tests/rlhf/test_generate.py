@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterable
 from itertools import chain, repeat
 from pathlib import Path
@@ -20,6 +22,7 @@ from rlhf.records import FILE, Records, read_rows
 from rlhf.sampling import up_to_end
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
+from tests.conftest import wait_for
 
 CONFIG = GenerateConfig(max_new_tokens=12, max_length=128, attempts=2)
 ROWS = [
@@ -60,6 +63,34 @@ def test_the_same_seed_samples_the_same(base: Path, tmp_path: Path) -> None:
         run(tmp_path / name, base, data)
         texts.append((tmp_path / name / checkpoints.MODEL / generate.FILE).read_text(encoding="utf-8"))
     assert texts[0] == texts[1]
+
+
+def test_a_run_that_was_killed_goes_on_behind_what_it_answered(base: Path, tmp_path: Path) -> None:
+    many = [{"id": f"d{n}", "turns": [{"message": f"头痛{n}天了。"}]} for n in range(30)]
+    data = write(tmp_path / "data.jsonl", many)
+    slow = CONFIG.model_copy(update={"generate_batch_size": 4, "max_new_tokens": 6, "attempts": 1})
+    run(tmp_path / "whole", base, data, slow)
+    folder = tmp_path / "killed"
+    command = [sys.executable, "-m", "rlhf", "train", "generate", "--out", str(folder), "--base", str(base)]
+    command += ["--data", str(data)]
+    command += [part for name, value in slow.model_dump().items() for part in ("--set", f"{name}={value}")]
+    with subprocess.Popen(command) as process:
+        wait_for(lambda: len(checkpoints_of(folder)) >= 2, 60)
+        process.kill()
+    answered = len(checkpoints_of(folder))
+    assert not (folder / checkpoints.MODEL).exists()
+    assert run(folder, base, data, slow)["turns"] == 30
+    assert checkpoints_of(folder) == list(range(1, 31))
+    assert 2 <= answered < 30
+    texts = [(each / checkpoints.MODEL / generate.FILE).read_text("utf-8") for each in (tmp_path / "whole", folder)]
+    assert texts[0] == texts[1]
+
+
+def checkpoints_of(folder: Path) -> list[int]:
+    """How many turns were answered, each time that some were kept."""
+    file = folder / FILE
+    *whole, _ = file.read_text(encoding="utf-8").split("\n") if file.exists() else [""]
+    return [row["step"] for row in map(json.loads, whole) if row.get("event") == "checkpoint"]
 
 
 def test_a_policy_of_another_base_is_refused(base: Path, tmp_path: Path) -> None:
