@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,18 @@ from sqlalchemy.orm import Session
 from annotation.db import Database
 from annotation.formats.reading import read_file
 from annotation.run_tables import CheckpointKind, Run, RunKind, RunState
-from annotation.store import campaigns, imports, runs
+from annotation.store import campaigns, imports, runs, scores
+from annotation.store.runs import HEARTBEAT_S
+from annotation.store.scores import Scored
 from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
+from rlhf.data import read_answered
 from rlhf.records import read_rows
+from workers.holding import holding
+from workers.spec import BATCH, TURNS
 
 OUT_OF_MEMORY = 137
 REFUSED = 2
+SCORES = "scores.jsonl"
 LEAVES = {
     RunKind.PRETRAIN: CheckpointKind.BASE,
     RunKind.SFT: CheckpointKind.POLICY,
@@ -29,12 +36,16 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
     """Writes the end of the run, with the model it made; raises LostRunError where it is no longer this worker's."""
     model = folder / MODEL
     succeeded = status == 0 and not cancelled and is_complete(model)
-    sha256 = hash_folder(model) if succeeded else ""
+    sha256, more = "", {}
+    if succeeded:
+        with holding(database, run_id, token, HEARTBEAT_S):
+            sha256 = hash_folder(model)
+        more = _take_scores(database, run_id, token, folder)
     with database.writing() as session:
         if cancelled:
             runs.finish(session, run_id, token, RunState.CANCELLED)
         elif succeeded:
-            result = _read(folder / "result.json")
+            result = _read(folder / "result.json") | more
             result |= _keep(session, runs.get(session, run_id), model, sha256)
             runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result)
         else:
@@ -71,6 +82,27 @@ def _keep(session: Session, run: Run, model: Path, sha256: str) -> dict[str, Any
         lineage=lineage,
     )
     return {"checkpoint": checkpoint.name}
+
+
+def _take_scores(database: Database, run_id: int, token: int, folder: Path) -> dict[str, Any]:
+    """Takes the scores of a scoring run back into the turns, a batch a transaction, each of which holds the run."""
+    with database.reading() as session:
+        run = runs.get(session, run_id)
+        if run.kind is not RunKind.SCORE:
+            return {}
+        campaign_id = int(run.config["campaign_id"])
+    rows = read_rows(folder / MODEL / SCORES)
+    scored = (
+        Scored(turn.dialogue, turn.number, turn.responses, row["best"], row["spread"])
+        for turn, row in zip(read_answered(folder / TURNS), rows, strict=True)
+    )
+    taken = skipped = 0
+    while batch := list(islice(scored, BATCH)):
+        with database.writing() as session:
+            runs.renew(session, run_id, token)
+            done = scores.take(session, campaign_id, run_id, batch)
+        taken, skipped = taken + done, skipped + len(batch) - done
+    return {"taken_turns": taken, "changed_since": skipped}
 
 
 def _import_responses(session: Session, run: Run, model: Path) -> dict[str, Any]:

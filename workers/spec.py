@@ -11,23 +11,27 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation.run_tables import Run, RunKind
+from annotation.store import scores
 from annotation.tables import Dialogue, Turn, TurnState
 
 PROMPTS = "prompts.jsonl"
+TURNS = "turns.jsonl"
+BATCH = 200
 
 
 def write_spec(session: Session, run: Run, folder: Path) -> None:
-    """Writes spec.json: stage, settings, and where the inputs lie. Prompts to answer are written beside it."""
+    """Writes spec.json: stage, settings, where the inputs lie; beside it the turns that are to be worked on."""
     paths = {each.role.value: each.checkpoint.path for each in run.inputs}
     if run.snapshot is not None:
         paths["snapshot"] = run.snapshot.folder
     if run.data_set is not None:
         paths["data"] = run.data_set.path
     if run.kind is RunKind.GENERATE:
-        file = folder / PROMPTS
         rows = waiting_turns(session, int(run.config["campaign_id"]))
-        file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-        paths["data"] = str(file)
+        paths["data"] = _write(rows, folder / PROMPTS)
+    if run.kind is RunKind.SCORE:
+        rows = answered_turns(session, int(run.config["campaign_id"]), settled_too=run.config["which"] == "all")
+        paths["data"] = _write(rows, folder / TURNS)
     config = {name: value for name, value in run.config.items() if name != "campaign_id"}
     spec = {"stage": run.kind.value, "paths": paths, "config": config}
     (folder / "spec.json").write_text(json.dumps(spec, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
@@ -39,10 +43,28 @@ def waiting_turns(session: Session, campaign_id: int) -> Iterator[dict[str, Any]
         select(Turn).join(Dialogue).where(Turn.campaign_id == campaign_id, Turn.state == TurnState.NEEDS_RESPONSES)
     )
     for turn in session.scalars(waiting.order_by(Turn.id)):
-        yield {
-            "id": turn.dialogue.external_id,
-            "department": turn.department,
-            "system": turn.system,
-            "history": turn.history,
-            "turns": [{"message": turn.message}],
-        }
+        yield _row(turn, {"message": turn.message})
+
+
+def answered_turns(session: Session, campaign_id: int, *, settled_too: bool) -> Iterator[dict[str, Any]]:
+    """The turns of a campaign with their responses, a row each, in the project's own format."""
+    wanted = scores.with_responses(campaign_id, settled_too=settled_too).execution_options(yield_per=BATCH)
+    for turn in session.scalars(wanted):
+        yield _row(turn, {"message": turn.message, "responses": [response.text for response in turn.responses]})
+        session.expunge(turn)
+
+
+def _row(turn: Turn, said: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "id": turn.dialogue.external_id,
+        "department": turn.department,
+        "system": turn.system,
+        "history": turn.history,
+        "turns": [said],
+    }
+
+
+def _write(rows: Iterator[dict[str, Any]], file: Path) -> str:
+    with file.open("w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    return str(file)

@@ -28,6 +28,7 @@ from annotation.run_tables import RunState
 from annotation.store import runs
 from annotation.store.runs import LostRunError
 from workers import outcomes
+from workers.holding import holding
 from workers.settings import Settings
 from workers.spec import write_spec
 
@@ -95,9 +96,10 @@ def _work(database: Database, folder: Path, run_id: int, token: int) -> None:
                 error=DISK_FULL,
             )
         return
-    _end_leftover(folder)
-    with database.reading() as session:
-        write_spec(session, runs.get(session, run_id), folder)
+    with holding(database, run_id, token, runs.HEARTBEAT_S):
+        _end_leftover(folder)
+        with database.reading() as session:
+            write_spec(session, runs.get(session, run_id), folder)
     position = {name: _size(folder / name) for name in ("records.jsonl", "log.txt")}
     with (folder / "log.txt").open("ab") as printed:
         process = _start(folder, printed)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import Text, cast, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -36,8 +36,10 @@ from annotation.store import audit, hooks
 
 LEASE = timedelta(seconds=45)
 HEARTBEAT_S = 5.0
+CHECKPOINT = "checkpoint"
 MOST_ATTEMPTS = 3
 WAKE_AFTER = timedelta(seconds=20)
+LOG_PIECES = 200
 HEARD_OF_LATELY = timedelta(seconds=45)
 
 
@@ -137,7 +139,12 @@ def renew(session: Session, run_id: int, token: int, now: datetime | None = None
 
 
 def append(session: Session, run_id: int, records: Sequence[Mapping[str, Any]], log: str) -> None:
-    """Keeps metrics, events and a piece of log; to be called in the transaction in which ``renew`` succeeded."""
+    """Keeps metrics, events and a piece of log; to be called in the transaction in which ``renew`` succeeded.
+
+    A checkpoint beyond all earlier ones gives back the attempts that were spent: they count from the last progress.
+    """
+    if _got_further(session, run_id, records):
+        session.execute(update(Run).where(Run.id == run_id).values(attempts=1))
     number = session.scalar(select(func.max(RunRecord.number)).where(RunRecord.run_id == run_id)) or 0
     for i, record in enumerate(records, start=number + 1):
         session.add(
@@ -146,6 +153,16 @@ def append(session: Session, run_id: int, records: Sequence[Mapping[str, Any]], 
     if log:
         last = session.scalar(select(func.max(RunLog.number)).where(RunLog.run_id == run_id)) or 0
         session.add(RunLog(run_id=run_id, number=last + 1, text=log))
+
+
+def _got_further(session: Session, run_id: int, records: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether there is a checkpoint among new records that lies beyond those that are kept."""
+    reached = max((record["step"] for record in records if record.get("event") == CHECKPOINT), default=None)
+    if reached is None:
+        return False
+    before = select(func.max(RunRecord.step)).where(RunRecord.run_id == run_id, RunRecord.event == CHECKPOINT)
+    furthest = session.scalar(before)
+    return furthest is None or reached > furthest
 
 
 def finish(
@@ -191,11 +208,11 @@ def cancel(session: Session, run_id: int, *, actor_id: int) -> Run:
 def sweep(session: Session, now: datetime | None = None) -> list[int]:
     """Takes runs back from workers that died, and names those that wait without anybody having taken them.
 
-    A run that died is tried again up to three times. To be called again and again.
+    A run that died is tried again up to three times since it last got further. To be called again and again.
     """
     now = now or utcnow()
     died = (Run.state == RunState.RUNNING) & ((Run.leased_until < now) | Run.leased_until.is_(None))
-    spent = "The worker died {attempts} times while it worked on this run: see the log, then start a new run."
+    spent = "The worker died {attempts} times before this run got any further: see the log, then start a new run."
     for run in session.scalars(select(Run).where(died).with_for_update(of=Run, skip_locked=True)).all():
         run.token += 1
         run.worker = None
@@ -220,10 +237,46 @@ def records_of(session: Session, run_id: int, after: int = 0) -> Sequence[RunRec
     return session.scalars(wanted.order_by(RunRecord.number)).all()
 
 
+def events_of(session: Session, run_id: int, limit: int = 100) -> Sequence[RunRecord]:
+    """The newest events of a run but its checkpoints, in order."""
+    told = RunRecord.event.is_not(None) & (RunRecord.event != CHECKPOINT)
+    newest = select(RunRecord).where(RunRecord.run_id == run_id, told).order_by(RunRecord.number.desc()).limit(limit)
+    return session.scalars(newest).all()[::-1]
+
+
+def curve(session: Session, run_id: int, name: str, most: int = 500) -> list[tuple[int, Any]]:
+    """A metric of a run as (step, value) pairs: evenly thinned to about ``most``, the first and the last among them."""
+    named = cast(RunRecord.values, Text).contains(f'"{name}"', autoescape=True)
+    numbered = (
+        select(
+            RunRecord.step,
+            RunRecord.values[name].label("value"),
+            func.row_number().over(order_by=RunRecord.number).label("place"),
+            func.count().over().label("total"),
+        )
+        .where(RunRecord.run_id == run_id, RunRecord.event.is_(None), named)
+        .subquery()
+    )
+    stride = (numbered.c.total + most - 1) // most
+    kept = ((numbered.c.place - 1) % stride == 0) | (numbered.c.place == numbered.c.total)
+    return [
+        (step, value)
+        for step, value in session.execute(
+            select(numbered.c.step, numbered.c.value).where(kept).order_by(numbered.c.place)
+        )
+    ]
+
+
 def log_tail(session: Session, run_id: int, characters: int = 12_000) -> str:
-    """The end of what a run has printed."""
-    newest = select(RunLog.text).where(RunLog.run_id == run_id).order_by(RunLog.number.desc()).limit(60)
-    return "".join(reversed(session.scalars(newest).all()))[-characters:]
+    """The end of what a run has printed; no more pieces are read than it takes."""
+    sizes = select(RunLog.number, func.length(RunLog.text)).where(RunLog.run_id == run_id)
+    first, left = 0, characters
+    for number, size in session.execute(sizes.order_by(RunLog.number.desc()).limit(LOG_PIECES)):
+        first, left = number, left - size
+        if left <= 0:
+            break
+    tail = select(RunLog.text).where(RunLog.run_id == run_id, RunLog.number >= first).order_by(RunLog.number)
+    return "".join(session.scalars(tail))[-characters:]
 
 
 def log_size(session: Session, run_id: int) -> int:

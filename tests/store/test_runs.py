@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from threading import Barrier
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
@@ -100,6 +101,66 @@ def test_a_run_whose_worker_keeps_dying_is_given_up_after_three_attempts(session
         session.refresh(run)
         assert (run.attempts, run.state) == (attempt, RunState.QUEUED if attempt < 3 else RunState.FAILED)
     assert "3 times" in (run.error or "")
+
+
+def test_a_run_that_gets_further_between_deaths_is_not_given_up(session: Session) -> None:
+    run = queued(session)
+    now = utcnow()
+    for day in range(6):
+        claimed(session, run)
+        runs.append(session, run.id, [{"step": 50 * (day + 1), "event": "checkpoint", "values": {}}], "")
+        now += timedelta(days=1)
+        runs.sweep(session, now)
+        session.refresh(run)
+        assert (run.attempts, run.state) == (1, RunState.QUEUED)
+
+
+def test_the_same_checkpoint_again_gives_no_attempt_back(session: Session) -> None:
+    run = queued(session)
+    now = utcnow()
+    for attempt in (1, 2, 3):
+        claimed(session, run)
+        runs.append(session, run.id, [{"step": 50, "event": "checkpoint", "values": {}}], "")
+        runs.append(session, run.id, [{"step": 60, "values": {"loss": 1.0}}], "")
+        now += timedelta(minutes=5)
+        runs.sweep(session, now)
+        session.refresh(run)
+        assert (run.attempts, run.state) == (attempt, RunState.QUEUED if attempt < 3 else RunState.FAILED)
+
+
+def test_a_long_curve_is_thinned_evenly_and_a_rare_metric_is_kept_whole(session: Session) -> None:
+    run = queued(session)
+    rows: list[dict[str, Any]] = []
+    for step in range(1, 102):
+        rows.append({"step": step, "values": {"loss": step / 4, "mean_loss": 0}})
+        if step % 50 == 0:
+            rows.append({"step": step, "values": {"eval_loss": None if step == 50 else 0.5}})
+            rows.append({"step": step, "event": "checkpoint", "values": {"loss": "none"}})
+    runs.append(session, run.id, rows, "")
+    session.flush()
+    thinned = runs.curve(session, run.id, "loss", most=10)
+    assert thinned == [(step, step / 4) for step in (1, 12, 23, 34, 45, 56, 67, 78, 89, 100, 101)]
+    assert runs.curve(session, run.id, "eval_loss", most=10) == [(50, None), (100, 0.5)]
+    assert runs.curve(session, run.id, "accuracy") == []
+
+
+def test_the_newest_events_are_told_in_order_and_checkpoints_are_not(session: Session) -> None:
+    run = queued(session)
+    named = ["resumed", "checkpoint", "gradient spike", "step skipped"]
+    rows = [{"step": step, "event": name, "values": {}} for step, name in enumerate(named)]
+    runs.append(session, run.id, [*rows, {"step": 9, "values": {"loss": 1.0}}], "")
+    session.flush()
+    assert [event.event for event in runs.events_of(session, run.id)] == ["resumed", "gradient spike", "step skipped"]
+    assert [event.step for event in runs.events_of(session, run.id, limit=2)] == [2, 3]
+
+
+def test_of_a_long_log_the_end_is_read(session: Session) -> None:
+    run = queued(session)
+    for number in range(100):
+        runs.append(session, run.id, [], f"{number:02}" * 5)
+        session.flush()
+    assert runs.log_tail(session, run.id, 25) == "79797" + "98" * 5 + "99" * 5
+    assert runs.log_tail(session, run.id, 5000) == "".join(f"{number:02}" * 5 for number in range(100))
 
 
 def test_a_run_that_never_had_a_heartbeat_is_taken_back_too(session: Session) -> None:
