@@ -198,6 +198,19 @@ def read_dialogues(file: Path) -> list[Dialogue]:
     return found
 
 
+@dataclass(frozen=True)
+class Example:
+    """One reply to learn from; what stands before it is only read."""
+
+    prompt: Prompt
+    reply: str
+
+
+def rewrites_of(snapshot: Snapshot) -> list[Example]:
+    """What experts wrote in place of unacceptable responses, in the training part of a snapshot."""
+    return [Example(turn.prompt, turn.responses[-1]) for turn in snapshot.part("train") if turn.rewritten]
+
+
 def read_prompts(file: Path) -> list[Prompt]:
     """The prompts of a file of ``{"messages": […]}`` ending with the patient."""
     found = []

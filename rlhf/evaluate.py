@@ -24,6 +24,8 @@ from rlhf.stage import Stage
 
 EVALUATION = "evaluation.json"
 RESAMPLES = 1000
+DISAGREEMENTS = 25
+"""How many turns of a split are named for a second look."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,33 @@ def experts_agree(snapshot: Snapshot, turns: Sequence[Turn]) -> list[Judged]:
     return found
 
 
+def disagreements(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
+    """The turns in which the scores contradict a settled relation most, each with its worst pair, the worst first.
+
+    ``margin`` is by how much the response that experts put below is scored above the other.
+    """
+    worst = [
+        (turn, max(turn.pairs, key=lambda pair: given[pair.worse] - given[pair.better]), given)
+        for turn, given in zip(turns, scores, strict=True)
+        if turn.pairs
+    ]
+    margins = [(given[pair.worse] - given[pair.better], turn, pair) for turn, pair, given in worst]
+    against = sorted((each for each in margins if each[0] > 0), key=lambda each: -each[0])
+    return [
+        {
+            "dialogue": turn.dialogue,
+            "number": turn.number,
+            "split": turn.split,
+            "better": pair.better,
+            "worse": pair.worse,
+            "ability": pair.ability,
+            "provenance": pair.provenance,
+            "margin": margin,
+        }
+        for margin, turn, pair in against[:DISAGREEMENTS]
+    ]
+
+
 def evaluate_reward(
     model: Any, encoder: Encoder, snapshot: Snapshot, config: EvaluateConfig, device: torch.device
 ) -> dict[str, Any]:
@@ -109,6 +138,7 @@ def evaluate_reward(
         "by_ability": by(judged, lambda j: j.pair.ability),
         "experts_agree_by_ability": by(experts_agree(snapshot, turns), lambda j: j.pair.ability),
         "by_provenance": by(judged, lambda j: j.pair.provenance),
+        "disagreements": disagreements(turns, by_turn),
     }
 
 

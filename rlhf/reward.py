@@ -21,7 +21,7 @@ from trl import RewardTrainer
 from rlhf import networks
 from rlhf.config import EvaluateConfig, RewardConfig
 from rlhf.data import Snapshot, Turn
-from rlhf.evaluate import evaluate_reward, write_evaluation
+from rlhf.evaluate import disagreements, evaluate_reward, write_evaluation
 from rlhf.losses import pairwise_loss_sum
 from rlhf.scoring import collate, score_sequences, scores_of
 from rlhf.sequences import Encoder, Fitted, fit
@@ -103,8 +103,9 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
 
 @dataclass(frozen=True)
 class Material:
-    """What a run learns from: fitted turns, and the same as rows, by the name of their split."""
+    """What a run learns from: turns, how they fit, and the same as rows, by the name of their split."""
 
+    turns: dict[str, list[Turn]]
     fitted: dict[str, list[Fitted]]
     rows: dict[str, list[dict[str, Any]]]
 
@@ -127,7 +128,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
     scores = _training_scores(trainer, encoder, material, config)
     if not trainer.args.should_save:
         return {}
-    evaluation = _save(stage, config, trainer, tokenizer, encoder, snapshot, scores)
+    evaluation = _save(stage, config, trainer, tokenizer, encoder, snapshot, material, scores)
     return {**evaluation, **_measured(trainer, config, material)}
 
 
@@ -142,7 +143,7 @@ def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, max_length: in
     fitted = {s: [fit(encoder, t.prompt, t.responses, max_length) for t in turns] for s, turns in parts.items()}
     stage.report_cuts([f for part in fitted.values() for f in part])
     rows = {s: [vars(Row.of(t, f)) for t, f in zip(parts[s], fitted[s], strict=True)] for s in parts}
-    return Material(fitted, rows)
+    return Material(parts, fitted, rows)
 
 
 def _trainer(
@@ -170,6 +171,11 @@ def _training_scores(trainer: KWiseRewardTrainer, encoder: Encoder, material: Ma
     return torch.tensor(score_sequences(model, sequences, encoder.pad_id, batch_size, trainer.args.device))
 
 
+def _by_turn(turns: list[Turn], scores: Tensor) -> list[list[float]]:
+    """The scores (N,) of the responses of all turns, a list a turn."""
+    return [part.tolist() for part in torch.split(scores, [len(turn.responses) for turn in turns])]
+
+
 def _save(
     stage: Stage,
     config: RewardConfig,
@@ -177,6 +183,7 @@ def _save(
     tokenizer: Any,
     encoder: Encoder,
     snapshot: Snapshot,
+    material: Material,
     scores: Tensor,
 ) -> dict[str, Any]:
     """Writes the model's folder with its scale, its lineage and its held-out evaluation; returns the latter."""
@@ -189,6 +196,7 @@ def _save(
         stage.records.progress(state.global_step, state.max_steps, "measuring")
         held_out = EvaluateConfig(max_length=config.max_length)
         evaluation = evaluate_reward(trainer.model, encoder, snapshot, held_out, trainer.args.device)
+        evaluation["disagreements"] += disagreements(material.turns["train"], _by_turn(material.turns["train"], scores))
         write_evaluation(folder, evaluation)
     return evaluation
 

@@ -13,8 +13,8 @@ from trl import SFTTrainer
 
 from rlhf import networks
 from rlhf.config import SftConfig
-from rlhf.data import Dialogue, read_dialogues
-from rlhf.sequences import Encoder
+from rlhf.data import Dialogue, Example, Snapshot, read_dialogues, rewrites_of
+from rlhf.sequences import Encoder, fit
 from rlhf.stage import Stage
 from rlhf.trainer import StageTrainer, common_arguments
 
@@ -43,8 +43,21 @@ def rows_of(encoder: Encoder, dialogues: Sequence[Dialogue], max_length: int) ->
     return rows
 
 
+def rows_of_examples(encoder: Encoder, examples: Sequence[Example], max_length: int) -> list[dict[str, list[int]]]:
+    """A row an example, cut as a turn is: the loss is on its reply alone."""
+    rows = []
+    for example in examples:
+        fitted = fit(encoder, example.prompt, [example.reply], max_length)
+        ids, [reply] = fitted.prompt, fitted.responses
+        rows.append({"input_ids": [*ids, *reply], "labels": [*[IGNORED] * len(ids), *reply]})
+    return rows
+
+
 def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
-    """Fine-tunes on the dialogues and returns what was measured. Resumes where an earlier attempt stood."""
+    """Fine-tunes on the dialogues and returns what was measured. Resumes where an earlier attempt stood.
+
+    Of a snapshot, where one is given, the rewritten answers are learnt as well, and nothing else.
+    """
     set_seed(config.seed)
     base = stage.input("base")
     tokenizer = networks.load_tokenizer(base)
@@ -55,6 +68,7 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
         stage.refuse("The data set has no dialogue that ends with a reply and fits max_length.")
     if len(rows) < len(dialogues):
         stage.records.event("dialogues left out", 0, too_long=len(dialogues) - len(rows))
+    rewrites = _rewrites(stage, encoder, config.max_length)
 
     model = networks.with_adapter(networks.load_causal(base, config.dtype), networks.lora(config, TaskType.CAUSAL_LM))
     tokenizer.pad_token_id = encoder.pad_id
@@ -66,7 +80,7 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
             dataset_kwargs={"skip_prepare_dataset": True},
         ),
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list(rows),
+        train_dataset=Dataset.from_list(rows + rewrites),
     )
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "fine-tuning")
     trainer.train_or_resume()
@@ -79,5 +93,17 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
     return {
         "steps": trainer.state.global_step,
         "dialogues": len(rows),
+        "rewrites": len(rewrites),
         "loss": next((r["loss"] for r in reversed(trainer.state.log_history) if "loss" in r), None),
     }
+
+
+def _rewrites(stage: Stage, encoder: Encoder, max_length: int) -> list[dict[str, list[int]]]:
+    """The rows of the snapshot's rewritten answers, if one is given; refuses one that has none."""
+    folder = stage.optional("snapshot")
+    if folder is None:
+        return []
+    examples = rewrites_of(Snapshot.load(folder))
+    if not examples:
+        stage.refuse("The snapshot has no rewritten answer in its training part: start the run without it.")
+    return rows_of_examples(encoder, examples, max_length)

@@ -15,7 +15,7 @@ from rlhf import checkpoints, evaluate, gate, networks, reward, sft
 from rlhf.checkpoints import CheckpointError, Lineage
 from rlhf.config import EvaluateConfig, PpoConfig, RewardConfig, SftConfig
 from rlhf.data import Pair, Prompt, Snapshot, Turn
-from rlhf.evaluate import EVALUATION, by, experts_agree, judge_pairs, longer_wins, share
+from rlhf.evaluate import EVALUATION, by, disagreements, experts_agree, judge_pairs, longer_wins, share
 from rlhf.quartet import Quartet
 from rlhf.records import Records
 from rlhf.stage import Stage
@@ -69,6 +69,27 @@ def test_two_experts_agree_on_a_pair_if_both_give_it_the_same_relation(tmp_path:
     snapshot = Snapshot.load(tmp_path / "s")
     agreed = {(j.pair.better, j.pair.worse): j.right for j in experts_agree(snapshot, snapshot.part("report"))}
     assert agreed == {(0, 1): 0.0, (0, 2): 1.0, (0, 3): 1.0, (1, 2): 1.0, (1, 3): 1.0}
+
+
+def test_the_turns_that_the_scores_contradict_most_are_named_worst_first() -> None:
+    turns = [
+        turn("right", ("x", "y"), (0, 1)),
+        turn("wrong", ("x", "y", "z"), (0, 1), (0, 2), (1, 2)),
+        turn("worst", ("x", "y"), (1, 0)),
+        turn("even", ("x", "y"), (0, 1)),
+        turn("nothing", ("x", "y")),
+    ]
+    found = disagreements(turns, [[2.0, 1.0], [0.0, 1.0, 1.5], [3.0, 1.0], [1.0, 1.0], [0.0, 9.0]])
+    assert [(each["dialogue"], each["better"], each["worse"], each["margin"]) for each in found] == [
+        ("worst", 1, 0, 2.0), ("wrong", 0, 2, 1.5),
+    ]  # fmt: skip
+    assert (found[0]["number"], found[0]["split"], found[0]["provenance"]) == (1, "report", "agreed")
+
+
+def test_no_more_turns_are_named_than_somebody_looks_at() -> None:
+    turns = [turn(str(n), ("x", "y"), (0, 1)) for n in range(40)]
+    found = disagreements(turns, [[0.0, float(n)] for n in range(40)])
+    assert [each["dialogue"] for each in found] == [str(n) for n in range(39, 14, -1)]
 
 
 @pytest.mark.parametrize(

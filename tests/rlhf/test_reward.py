@@ -155,6 +155,19 @@ def test_a_run_learns_what_the_rankings_say(finished: tuple[Path, dict[str, Any]
     assert result["accuracy"]["n"] == 10
 
 
+def test_training_turns_that_the_model_contradicts_are_named_beside_held_out_ones(
+    base: Path, snapshot_folder: Path, tmp_path: Path
+) -> None:
+    upside_down = [{"better": 3, "worse": 0, "ability": 1, "provenance": "adjudicated"}]
+    rows = [turn_row(n, **({"pairs": upside_down} if n in (3, 11) else {})) for n in range(12)]
+    files.write(tmp_path / "s", {"snapshot": "1-1"}, [(files.TURNS, row) for row in rows])
+    result = reward.run(stage_of(tmp_path / "run", base, tmp_path / "s"), FAST)
+    named = {(each["dialogue"], each["split"]): each for each in result["disagreements"]}
+    assert {("d3", "train"), ("d11", "report")} <= named.keys()
+    assert (named["d3", "train"]["better"], named["d3", "train"]["worse"]) == (3, 0)
+    assert all(each["margin"] > 0 for each in named.values())
+
+
 def test_a_run_leaves_a_model_that_other_tools_load(finished: tuple[Path, dict[str, Any]], base: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification
