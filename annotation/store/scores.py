@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
 from sqlalchemy.orm import Session, selectinload
 
-from annotation.refusals import Conflict
 from annotation.run_tables import Run, RunKind, RunState
 from annotation.store import audit, places
 from annotation.tables import Dialogue, Turn, TurnState
@@ -104,20 +103,21 @@ def raise_priority(session: Session, campaign_id: int, turn_ids: Collection[int]
     return len(done)
 
 
-def withdraw(session: Session, turn: Turn, *, actor_id: int) -> None:
-    """Takes a turn out of the work; raises Conflict where it is settled, in review or withdrawn already.
+def withdraw(session: Session, campaign_id: int, turn_ids: Collection[int], *, actor_id: int) -> int:
+    """Takes turns out of the work that are neither settled nor in review; returns how many.
 
-    Somebody who is at it may still submit: that ranking is kept as late.
+    Somebody who is at one of them may still submit: that ranking is kept as late.
     """
     withdrawn = (
         update(Turn)
-        .where(Turn.id == turn.id, Turn.state.in_(WITHDRAWABLE))
+        .where(Turn.campaign_id == campaign_id, Turn.id.in_(turn_ids), Turn.state.in_(WITHDRAWABLE))
         .values(state=TurnState.WITHDRAWN)
         .returning(Turn.id)
     )
-    if session.scalar(withdrawn) is None:
-        raise Conflict("This turn is settled, in review or withdrawn already, so it stays as it is.")
-    audit.record(session, actor_id, "turn withdrawn", f"turn {turn.id}", best_score=turn.best_score)
+    done = sorted(session.scalars(withdrawn))
+    if done:
+        audit.record(session, actor_id, "turns withdrawn", f"campaign {campaign_id}", turns=done)
+    return len(done)
 
 
 def turn_ids(session: Session, campaign_id: int, named: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:

@@ -11,8 +11,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic.fields import FieldInfo
 
 from annotation.refusals import Invalid, Missing
-from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind, RunRecord
-from annotation.store import campaigns, data_sets, runs, snapshots
+from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind
+from annotation.store import campaigns, data_sets, runs, scores, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
@@ -29,21 +29,29 @@ SHOWN_SAMPLES = 60
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage starts from; ``data`` is the kind of data set, which is optional where ``data_optional``."""
+    """What a stage starts from; ``data`` is the kind of data set, which is optional where ``data_optional``.
+
+    ``campaign`` names the states of the turns that are worked on; none where the stage works on no campaign.
+    """
 
     snapshot: bool = False
+    snapshot_optional: bool = False
     data: DataSetKind | None = None
     data_optional: bool = False
     models: tuple[CheckpointKind, ...] = ()
     optional_models: tuple[CheckpointKind, ...] = ()
-    campaign: bool = False
+    campaign: tuple[TurnState, ...] = ()
 
 
 SAID_BY_THE_CAMPAIGN = {"k"}
 NEEDS = {
     RunKind.PRETRAIN: Needs(data=DataSetKind.CORPUS, optional_models=(CheckpointKind.BASE,)),
-    RunKind.SFT: Needs(data=DataSetKind.DIALOGUES, models=(CheckpointKind.BASE,)),
-    RunKind.GENERATE: Needs(campaign=True, models=(CheckpointKind.BASE,), optional_models=(CheckpointKind.POLICY,)),
+    RunKind.SFT: Needs(snapshot_optional=True, data=DataSetKind.DIALOGUES, models=(CheckpointKind.BASE,)),
+    RunKind.GENERATE: Needs(
+        campaign=(TurnState.NEEDS_RESPONSES,),
+        models=(CheckpointKind.BASE,),
+        optional_models=(CheckpointKind.POLICY,),
+    ),
     RunKind.REWARD: Needs(snapshot=True, models=(CheckpointKind.BASE,)),
     RunKind.PPO: Needs(
         snapshot=True,
@@ -56,6 +64,10 @@ NEEDS = {
         snapshot=True,
         models=(CheckpointKind.BASE, CheckpointKind.REWARD),
         optional_models=(CheckpointKind.POLICY,),
+    ),
+    RunKind.SCORE: Needs(
+        campaign=(*scores.UNSETTLED, TurnState.SETTLED),
+        models=(CheckpointKind.BASE, CheckpointKind.REWARD),
     ),
 }
 
@@ -110,8 +122,12 @@ def live(request: Request, run: RunSeen, session: Reading) -> HTMLResponse:
 
 @router.get("/{run_id}/curves")
 def curves(run: RunSeen, session: Reading) -> JSONResponse:
-    """Every metric of a run as two lists: steps and values."""
-    return JSONResponse(_curves(runs.records_of(session, run.id)))
+    """Every metric that a run shows as two lists: steps and values."""
+    names = [name for chart in CHARTS.get(run.kind, []) for name in chart["series"]]
+    measured = {name: runs.curve(session, run.id, name) for name in names}
+    return JSONResponse(
+        {name: {"steps": [s for s, _ in c], "values": [v for _, v in c]} for name, c in measured.items() if c}
+    )
 
 
 @router.post("/{run_id}/cancel")
@@ -132,17 +148,23 @@ def comparison(request: Request, run: RunSeen, settings: WebSettings) -> HTMLRes
 
 
 def _run_context(session: Reading, run: Run) -> dict[str, Any]:
-    records = runs.records_of(session, run.id)
     left = runs.checkpoint_of(session, run.id)
     return {
         "run": run,
-        "events": [record for record in records if record.event is not None and record.event != "checkpoint"],
+        "events": runs.events_of(session, run.id),
         "log": runs.log_tail(session, run.id),
         "checkpoint": left,
         "listening": runs.listening(session, TRAINING),
         "charts": CHARTS.get(run.kind, []),
-        "newest": _newest(records),
+        "campaign": campaigns.get(session, run.config["campaign_id"]) if "campaign_id" in run.config else None,
+        "linked": _linked(session, run),
     }
+
+
+def _linked(session: Reading, run: Run) -> dict[tuple[str, int], int]:
+    """The turns that a run names for a second look, by dialogue and number."""
+    named = {(each["dialogue"], each["number"]) for each in (run.result or {}).get("disagreements", [])}
+    return scores.turn_ids(session, run.snapshot.campaign_id, named) if named and run.snapshot else {}
 
 
 CHARTS: dict[RunKind, list[dict[str, Any]]] = {
@@ -163,34 +185,12 @@ CHARTS: dict[RunKind, list[dict[str, Any]]] = {
 }
 
 
-def _newest(records: Any) -> dict[str, Any]:
-    """The newest value of each metric."""
-    values: dict[str, Any] = {}
-    for record in records:
-        if record.event is None:
-            values |= record.values
-    return values
-
-
-def _curves(records: Any) -> dict[str, dict[str, list[Any]]]:
-    found: dict[str, dict[str, list[Any]]] = {}
-    record: RunRecord
-    for record in records:
-        if record.event is None:
-            for name, value in record.values.items():
-                if isinstance(value, int | float) or value is None:
-                    curve = found.setdefault(name, {"steps": [], "values": []})
-                    curve["steps"].append(record.step)
-                    curve["values"].append(value)
-    return found
-
-
 def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
     needs = NEEDS[kind]
     waiting = [
-        (campaign, progress.count(TurnState.NEEDS_RESPONSES))
+        (campaign, sum(progress.count(state) for state in needs.campaign))
         for campaign in campaigns.every(session)
-        if (progress := campaigns.progress(session, campaign.id))
+        if needs.campaign and (progress := campaigns.progress(session, campaign.id))
     ]
     policies = runs.checkpoints(session, CheckpointKind.POLICY)
     return {
@@ -243,12 +243,14 @@ def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Se
     config = settings.model_dump(mode="json")
     if needs.campaign:
         campaign = campaigns.get(session, _chosen(values, "campaign"))
-        config |= {"campaign_id": campaign.id, "k": campaign.k}
+        config |= {"campaign_id": campaign.id} | dict.fromkeys(SAID_BY_THE_CAMPAIGN & config.keys(), campaign.k)
     inputs = {model: runs.checkpoint(session, _chosen(values, model.value)).id for model in needs.models}
     for model in needs.optional_models:
         if values.get(model.value):
             inputs[model] = runs.checkpoint(session, _chosen(values, model.value)).id
-    snapshot = snapshots.get(session, _chosen(values, "snapshot")) if needs.snapshot else None
+    snapshot = None
+    if needs.snapshot or (needs.snapshot_optional and values.get("snapshot")):
+        snapshot = snapshots.get(session, _chosen(values, "snapshot"))
     data: DataSet | None = None
     if needs.data and (values.get("data") or not needs.data_optional):
         data = data_sets.get(session, _chosen(values, "data"))

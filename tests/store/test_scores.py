@@ -8,7 +8,6 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotation.refusals import Conflict
 from annotation.run_tables import Run, RunKind, RunState
 from annotation.store import imports, places, rankings, scores
 from annotation.store.rankings import Submission
@@ -122,7 +121,7 @@ def test_a_withdrawn_turn_is_given_to_nobody_and_what_comes_for_it_is_kept(
     turns = turns_of(session, campaign, 2)
     held = places.reserve_next(session, cast.li, campaign)
     assert held is not None
-    scores.withdraw(session, turns[0], actor_id=cast.sun.id)
+    assert scores.withdraw(session, campaign.id, [turns[0].id], actor_id=cast.sun.id) == 1
     session.refresh(turns[0])
     assert turns[0].state is TurnState.WITHDRAWN
     other = places.reserve_next(session, cast.wang, campaign)
@@ -138,8 +137,9 @@ def test_what_is_settled_in_review_or_withdrawn_is_not_withdrawn(
     [turn] = turns_of(session, campaign, 1)
     turn.state = state
     session.flush()
-    with pytest.raises(Conflict):
-        scores.withdraw(session, turn, actor_id=cast.sun.id)
+    assert scores.withdraw(session, campaign.id, [turn.id], actor_id=cast.sun.id) == 0
+    session.refresh(turn)
+    assert turn.state is state
 
 
 def test_turns_are_found_by_dialogue_and_number(session: Session, campaign: Campaign) -> None:
