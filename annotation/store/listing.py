@@ -19,6 +19,7 @@ from annotation.tables import (
     AuditEvent,
     Campaign,
     Dialogue,
+    Purpose,
     Ranking,
     ReviewState,
     Turn,
@@ -137,7 +138,8 @@ def turns(
 def finished(session: Session, user_id: int, before: tuple[datetime, int] | None, limit: int) -> Sequence[Assignment]:
     """What somebody has ranked or handed back, newest first."""
     over = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
-    mine = select(Assignment).where(Assignment.user_id == user_id, Assignment.state.in_(over))
+    ranked = (Assignment.user_id == user_id) & (Assignment.purpose == Purpose.LABEL)
+    mine = select(Assignment).where(ranked, Assignment.state.in_(over))
     if before is not None:
         mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)
     return session.scalars(mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)).all()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, model_validator
@@ -26,7 +27,8 @@ router = APIRouter(tags=["campaigns"])
 NOTHING_IMPORTED = N_("Nothing was imported: mend the rows under errors, or send skip=true to leave them out.")
 CONTRADICTED = N_("Nothing was imported: these rows contradict what is in the campaign already.")
 LONGEST_TEXT = 200_000
-RULES = ("ties_allowed", "priority_rule", "rewrite_template", "lease_minutes")
+RULES = frozenset(("ties_allowed", "priority_rule", "rewrite_template", "lease_minutes"))
+HANDING_OUT = frozenset(("turn_order", "random_share", "repeat_share", "repeat_after_days", "gold_share"))
 
 
 class CampaignShape(BaseModel):
@@ -71,6 +73,11 @@ class CampaignChange(Given):
     rewrite_template: Words | None = Field(None, max_length=LONGEST_TEXT)
     lease_minutes: int | None = Field(None, ge=5, le=1440)
     open: bool | None = None
+    turn_order: TurnOrder | None = None
+    random_share: float | None = Field(None, ge=0, le=1)
+    repeat_share: float | None = Field(None, ge=0, le=1)
+    repeat_after_days: int | None = Field(None, ge=0, le=365)
+    gold_share: float | None = Field(None, ge=0, le=1)
     guideline: Words | None = Field(None, max_length=LONGEST_TEXT, description="A text that differs is a new version")
 
     @model_validator(mode="after")
@@ -153,13 +160,13 @@ def get_campaign(campaign: CampaignSeen, session: Reading) -> CampaignShape:
 def change_campaign(user: Admin, campaign: CampaignChanged, session: Writing, given: CampaignChange) -> CampaignShape:
     """Change rules or guideline from now on; what was ranked before stays as it is."""
     told = given.model_dump(exclude_none=True)
-    text = told.pop("guideline", None)
-    if told:
-        kept = {name: getattr(campaign, name) for name in RULES}
-        is_open = told.pop("open", campaign.open)
-        campaigns.change_rules(session, campaign, is_open=is_open, actor_id=user.id, **(kept | told))
-    if text is not None:
-        campaigns.revise_guideline(session, campaign, text.strip().replace("\r\n", "\n"), actor_id=user.id)
+    if told.keys() & {*RULES, "open"}:
+        is_open = told.get("open", campaign.open)
+        campaigns.change_rules(session, campaign, is_open=is_open, actor_id=user.id, **_those(RULES, campaign, told))
+    if told.keys() & HANDING_OUT:
+        campaigns.change_handing_out(session, campaign, actor_id=user.id, **_those(HANDING_OUT, campaign, told))
+    if given.guideline is not None:
+        campaigns.revise_guideline(session, campaign, given.guideline.strip().replace("\r\n", "\n"), actor_id=user.id)
     session.flush()
     return _shown(session, campaign)
 
@@ -248,6 +255,11 @@ def _shown(session: Reading, campaign: Campaign) -> CampaignShape:
         **{name: getattr(campaign, name) for name in names},
         guideline=GuidelineShape(version=guideline.version, text=guideline.text, created_at=guideline.created_at),
     )
+
+
+def _those(names: Collection[str], campaign: Campaign, told: Mapping[str, Any]) -> dict[str, Any]:
+    """Of these settings what is told, else what is there."""
+    return {name: told.get(name, getattr(campaign, name)) for name in names}
 
 
 def _member(user: User) -> Member:

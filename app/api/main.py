@@ -8,6 +8,7 @@ from starlette.datastructures import State
 
 from annotation.store import people as people_store
 from app.api import (
+    calibration,
     campaigns,
     me,
     people,
@@ -37,6 +38,7 @@ ROUTERS = [
         review,
         campaigns,
         places,
+        calibration,
         policy,
         turns,
         statistics,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
-from annotation.refusals import Missing
-from annotation.store import limits, naming, turns
-from annotation.tables import Campaign, Turn
+from annotation.store import limits, measuring, naming, turns
+from annotation.tables import Turn
 from app.api.shapes import Given, Words
 from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
 
@@ -43,6 +42,12 @@ class ManyPlaces(People):
     dialogues: list[Words] = Field(default_factory=list, max_length=naming.AT_ONCE)
 
 
+class Gold(Given):
+    """Whether people are measured by a turn."""
+
+    gold: bool
+
+
 class Named(BaseModel):
     """What was kept."""
 
@@ -74,7 +79,7 @@ def name_many(user: Admin, campaign: CampaignChanged, session: Writing, given: M
 @router.get("/campaigns/{campaign_id}/turns/{turn_id}/named-places")
 def list_named(campaign: CampaignSeen, turn_id: int, session: Reading) -> list[NamedPlaceShape]:
     """For whom places of a turn are kept."""
-    return _shown(session, _turn(session, campaign, turn_id))
+    return _shown(session, turns.in_campaign(session, campaign.id, turn_id))
 
 
 @router.post("/campaigns/{campaign_id}/turns/{turn_id}/named-places")
@@ -82,7 +87,7 @@ def name_place(
     user: Admin, campaign: CampaignChanged, turn_id: int, session: Writing, given: People
 ) -> list[NamedPlaceShape]:
     """Keep places of a turn for one or two people."""
-    turn = _turn(session, campaign, turn_id)
+    turn = turns.in_campaign(session, campaign.id, turn_id)
     naming.name(session, campaign, turn, given.user_ids, actor_id=user.id)
     return _shown(session, turn)
 
@@ -90,14 +95,15 @@ def name_place(
 @router.delete("/campaigns/{campaign_id}/turns/{turn_id}/named-places/{user_id}", status_code=204)
 def withdraw_place(user: Admin, campaign: CampaignChanged, turn_id: int, user_id: int, session: Writing) -> None:
     """No longer keep a place of a turn for somebody."""
-    naming.withdraw(session, _turn(session, campaign, turn_id), user_id, actor_id=user.id)
+    naming.withdraw(session, turns.in_campaign(session, campaign.id, turn_id), user_id, actor_id=user.id)
 
 
-def _turn(session: Reading, campaign: Campaign, turn_id: int) -> Turn:
-    turn = turns.get(session, turn_id)
-    if turn.campaign_id != campaign.id:
-        raise Missing("This turn does not exist.")
-    return turn
+@router.put("/campaigns/{campaign_id}/turns/{turn_id}/gold")
+def put_gold(user: Admin, campaign: CampaignChanged, turn_id: int, session: Writing, given: Gold) -> Gold:
+    """Declare a settled turn gold, by which people are measured, or take that back."""
+    turn = turns.in_campaign(session, campaign.id, turn_id)
+    measuring.declare_gold(session, turn, gold=given.gold, actor_id=user.id)
+    return given
 
 
 def _shown(session: Reading, turn: Turn) -> list[NamedPlaceShape]:

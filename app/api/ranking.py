@@ -61,7 +61,6 @@ class AssignmentShape(BaseModel):
     id: int
     campaign_id: int
     state: AssignmentState
-    leased_until: datetime = Field(description="Until when it is kept for you; saving a draft prolongs that")
     correctable: bool = Field(description="Whether a ranking, or another version of it, would be taken")
     turn: ShownTurn
     ranking: OrderShape | None = Field(description="What you have submitted, in its latest version")
@@ -219,7 +218,6 @@ def _shown(session: Reading, assignment: Assignment) -> AssignmentShape:
         id=assignment.id,
         campaign_id=assignment.turn.campaign_id,
         state=assignment.state,
-        leased_until=assignment.leased_until,
         correctable=assignment.state is AssignmentState.RESERVED or rankings.correctable(assignment),
         turn=shown_turn(assignment.turn, assignment.response_order),
         ranking=_own_order(session, assignment),

@@ -58,11 +58,12 @@ def get_statistics(campaign: CampaignSeen, part: str, session: Reading) -> list[
 
 
 def _table(table: Table) -> TableShape:
-    rows = [RowShape(group=_group(key), figures=_figures(row.items())) for key, row in table.rows.items()]
+    rows = [RowShape(group=_group(key), figures=figures_of(row.items())) for key, row in table.rows.items()]
     return TableShape(name=table.name, by=table.by, rows=rows)
 
 
-def _figures(row: Iterable[tuple[str, Any]]) -> list[Figure]:
+def figures_of(row: Iterable[tuple[str, Any]]) -> list[Figure]:
+    """Estimates by name, as they are told."""
     return [Figure(name=name, value=e.value, low=e.low, high=e.high, n=e.n) for name, e in row]
 
 

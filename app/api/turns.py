@@ -9,7 +9,6 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from annotation.ranking import LETTERS, Ranking, Relation
-from annotation.refusals import Missing
 from annotation.store import listing, places, rankings, reviews, turns
 from annotation.tables import AssignmentState, SettledBy, Turn, TurnState
 from annotation.tables import Ranking as StoredRanking
@@ -33,6 +32,7 @@ class TurnShape(BaseModel):
     in_distribution: bool | None
     safety: bool
     priority: int
+    gold: bool = Field(description="Whether people are measured by it")
     state: TurnState
     settled_by: SettledBy | None
     settled_at: datetime | None
@@ -121,9 +121,7 @@ def list_turns(
 @router.get("/campaigns/{campaign_id}/turns/{turn_id}")
 def get_turn(campaign: CampaignSeen, turn_id: int, session: Reading) -> FullTurn:
     """One turn with everything that was said about it."""
-    turn = turns.get(session, turn_id)
-    if turn.campaign_id != campaign.id:
-        raise Missing("This turn does not exist.")
+    turn = turns.in_campaign(session, campaign.id, turn_id)
     review, rewrite = turns.review_of(session, turn.id), turns.rewrite_of(session, turn.id)
     settled = [reviews.pair_from_json(pair) for pair in (review.result or {}).get("pairs", [])] if review else []
     return FullTurn(

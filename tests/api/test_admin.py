@@ -247,3 +247,37 @@ def test_places_are_kept_for_people_and_limits_hold(program: Program, imported: 
     assert program("li").post(f"/api/v1/ranking/campaigns/{imported.id}/next").status_code == 204
     is_problem(client.put(f"{path}/members/{cast.chen.id}/limits", json={"most_a_day": 1}), 404)
     is_problem(client.put(limits, json={"most_a_day": -1}), 422)
+
+
+def test_what_is_handed_out_is_changed_and_refused_whole(program: Program, imported: Campaign) -> None:
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}"
+    changed = client.patch(path, json={"turn_order": "by dialogue", "repeat_share": 0.1}).json()
+    assert (changed["turn_order"], changed["repeat_share"], changed["random_share"]) == ("by dialogue", 0.1, 0.2)
+    is_problem(client.patch(path, json={"repeat_share": 0.6, "gold_share": 0.6}), 422)
+    assert client.get(path).json()["repeat_share"] == 0.1
+
+
+def test_only_a_settled_turn_can_be_gold(program: Program, imported: Campaign) -> None:
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/turns/1"
+    is_problem(client.put(f"{path}/gold", json={"gold": True}), 409)
+    for login in ("li", "wang"):
+        rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
+    assert client.put(f"{path}/gold", json={"gold": True}).json() == {"gold": True}
+    assert client.get(path).json()["gold"] is True
+
+
+def test_a_calibration_round_is_begun_revealed_and_closed(program: Program, imported: Campaign, cast: Cast) -> None:
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/calibration"
+    begun = client.post(path, json={"name": "第一轮", "turns": 1})
+    assert begun.status_code == 201
+    one = f"{path}/{begun.json()['id']}"
+    is_problem(client.post(f"{one}/close"), 409)
+    for login in ("li", "wang"):
+        turn = rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
+        assert "calibration" not in str(turn)
+    found = client.get(one).json()
+    assert (found["turns"], found["done"]) == (1, {str(cast.li.id): 1, str(cast.wang.id): 1})
+    assert client.post(f"{one}/reveal").json()["revealed_at"] is not None
+    assert client.post(f"{one}/close").json()["closed_at"] is not None
+    assert [each["name"] for each in client.get(path).json()] == ["第一轮"]
+    is_problem(client.get(f"{path}/99"), 404)

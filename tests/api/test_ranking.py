@@ -24,6 +24,8 @@ def test_a_turn_shows_letters_and_no_models(program: Program, imported: Campaign
     assert {each["text"] for each in turn["responses"]} == {"回答0", "回答1", "回答2", "回答3"}
     assert "model" not in answer.text
     assert "sampling" not in answer.text
+    for telling in ("purpose", "leased"):  # by either one would know a turn that only measures
+        assert telling not in answer.text
 
 
 def test_the_letters_mean_the_responses_in_the_order_of_their_annotator(
