@@ -250,7 +250,7 @@ def curve(session: Session, run_id: int, name: str, most: int = 500) -> list[tup
     numbered = (
         select(
             RunRecord.step,
-            RunRecord.values[name].label("value"),
+            RunRecord.values,
             func.row_number().over(order_by=RunRecord.number).label("place"),
             func.count().over().label("total"),
         )
@@ -259,12 +259,8 @@ def curve(session: Session, run_id: int, name: str, most: int = 500) -> list[tup
     )
     stride = (numbered.c.total + most - 1) // most
     kept = ((numbered.c.place - 1) % stride == 0) | (numbered.c.place == numbered.c.total)
-    return [
-        (step, value)
-        for step, value in session.execute(
-            select(numbered.c.step, numbered.c.value).where(kept).order_by(numbered.c.place)
-        )
-    ]
+    rows = select(numbered.c.step, numbered.c["values"]).where(kept).order_by(numbered.c.place)
+    return [(step, values[name]) for step, values in session.execute(rows)]
 
 
 def log_tail(session: Session, run_id: int, characters: int = 12_000) -> str:

@@ -132,14 +132,15 @@ def test_a_long_curve_is_thinned_evenly_and_a_rare_metric_is_kept_whole(session:
     run = queued(session)
     rows: list[dict[str, Any]] = []
     for step in range(1, 102):
-        rows.append({"step": step, "values": {"loss": step / 4, "mean_loss": 0}})
+        rows.append({"step": step, "values": {"loss": step / 3, "mean_loss": 0, "rollout/kl": step}})
         if step % 50 == 0:
             rows.append({"step": step, "values": {"eval_loss": None if step == 50 else 0.5}})
             rows.append({"step": step, "event": "checkpoint", "values": {"loss": "none"}})
     runs.append(session, run.id, rows, "")
     session.flush()
     thinned = runs.curve(session, run.id, "loss", most=10)
-    assert thinned == [(step, step / 4) for step in (1, 12, 23, 34, 45, 56, 67, 78, 89, 100, 101)]
+    assert thinned == [(step, step / 3) for step in (1, 12, 23, 34, 45, 56, 67, 78, 89, 100, 101)]
+    assert runs.curve(session, run.id, "rollout/kl", most=2) == [(1, 1), (52, 52), (101, 101)]
     assert runs.curve(session, run.id, "eval_loss", most=10) == [(50, None), (100, 0.5)]
     assert runs.curve(session, run.id, "accuracy") == []
 
