@@ -20,6 +20,12 @@ def due(draw: float, *, repeat_share: float, gold_share: float) -> Purpose:
     return Purpose.GOLD if draw < repeat_share + gold_share else Purpose.LABEL
 
 
+def blind_round(campaign_id: int) -> ColumnElement[bool]:
+    """That a calibration round of the campaign is ranked blind."""
+    blind = CalibrationRound.revealed_at.is_(None) & CalibrationRound.closed_at.is_(None)
+    return exists().where(CalibrationRound.campaign_id == campaign_id, blind)
+
+
 def to_calibrate(session: Session, user_id: int, campaign_id: int, now: datetime) -> Assignment | None:
     """The next turn of a calibration round that is ranked blind by everyone; it comes before other work."""
     had = _had(user_id, CalibrationTurn.turn_id, Purpose.CALIBRATION)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 
-from sqlalchemy import Select, delete, exists, func, insert, select, update
+from sqlalchemy import ColumnElement, Select, delete, exists, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from annotation.measure_tables import NamedPlace
@@ -110,9 +110,9 @@ def kept_for_others(session: Session, turn: Turn, user_id: int) -> int:
     return session.scalar(kept.where(NamedPlace.user_id != user_id)) or 0
 
 
-def in_play(session: Session, turn_id: int) -> bool:
-    """Whether a place of the turn was taken by name, so that it says nothing about even sharing."""
-    return bool(session.scalar(select(exists().where(NamedPlace.turn_id == turn_id, NamedPlace.taken.is_(True)))))
+def in_play(turn_id: int) -> ColumnElement[bool]:
+    """That a place of the turn was taken by name, so that it says nothing about even sharing."""
+    return exists().where(NamedPlace.turn_id == turn_id, NamedPlace.taken.is_(True))
 
 
 def _require_members(session: Session, campaign: Campaign, user_ids: Collection[int]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from math import comb
 
-from sqlalchemy import Select, case, func, select, text, update
+from sqlalchemy import Select, case, exists, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, lazyload
 
@@ -66,19 +66,19 @@ def reserve_next(session: Session, user: User, campaign: Campaign, now: datetime
     each waits for the one before, so all of them come to hold the same turn.
     """
     now = now or utcnow()
-    membership = session.get(Membership, (campaign.id, user.id), with_for_update={"of": Membership})
+    seat = session.execute(_seat(user.id, campaign.id)).one_or_none()
     held = held_by(session, user.id, campaign.id)
     if held is not None and _extend(session, held, campaign, now):
         return held
-    if membership is None or not campaign.open or membership.user.state is not UserState.ACTIVE:
+    if seat is None or not campaign.open or seat.state is not UserState.ACTIVE:
         return None
-    if limits.allowance(session, membership, now).reached is not None:
+    if limits.allowance(session, seat.Membership, now).reached is not None:
         return None
-    measuring = handouts.to_calibrate(session, user.id, campaign.id, now)
+    measuring = handouts.to_calibrate(session, user.id, campaign.id, now) if seat.calibrates else None
     measuring = measuring or handouts.to_measure(session, user.id, campaign, now)
     if measuring is not None:
         return measuring
-    seeker = Seeker.of(user.id, campaign, now)
+    seeker = Seeker.of(user.id, campaign, now, is_named=seat.is_named)
     found = _find(session, seeker)
     if found is None and reclaim_expired(session, campaign.id, now):
         found = _by_rule(session, seeker) or turn_queue.anything(session, seeker)
@@ -187,7 +187,10 @@ def _settle_books_after_leaving(session: Session, turn: Turn, user_id: int, *, f
 
 def take_place(session: Session, turn: Turn, assignment: Assignment) -> bool:
     """Gives the assignment a free place of the turn, which the caller has locked; says whether there was one for it."""
-    others = holders(session, turn.id)
+    return _take_place(session, turn, assignment, holders(session, turn.id))
+
+
+def _take_place(session: Session, turn: Turn, assignment: Assignment, others: Sequence[Assignment]) -> bool:
     free = {1, 2} - {other.place for other in others}
     if turn.state not in WAITING_FOR_RANKINGS or len(free) <= naming.kept_for_others(session, turn, assignment.user_id):
         return False
@@ -263,6 +266,22 @@ def _own_part(user_id: int, campaign_id: int) -> Select[int, int, int]:
     return select(begun.scalar_subquery(), handed_back.scalar_subquery(), named.scalar_subquery())
 
 
+def _seat(user_id: int, campaign_id: int) -> Select[Membership, UserState, bool, bool]:
+    """Somebody's membership, locked, with whether anything waits for them that is not the ordinary next turn."""
+    is_named = exists().where(NamedPlace.user_id == user_id, NamedPlace.taken.is_(False))
+    mine = (Membership.campaign_id == campaign_id) & (Membership.user_id == user_id)
+    return (
+        select(
+            Membership, User.state, is_named.label("is_named"), handouts.blind_round(campaign_id).label("calibrates")
+        )
+        .join(User, User.id == Membership.user_id)
+        .where(mine)
+        .with_for_update(of=Membership)
+        .options(lazyload(Membership.user))
+        .execution_options(populate_existing=True)
+    )
+
+
 def _extend(session: Session, assignment: Assignment, campaign: Campaign, now: datetime) -> bool:
     until = now + timedelta(minutes=campaign.lease_minutes)
     still = (Assignment.id == assignment.id) & (Assignment.state == AssignmentState.RESERVED)
@@ -284,7 +303,7 @@ def _find(session: Session, seeker: Seeker) -> Found | None:
 
 
 def _by_rule(session: Session, seeker: Seeker) -> Found | None:
-    found = turn_queue.named_for(session, seeker)
+    found = turn_queue.named_for(session, seeker) if seeker.is_named else None
     if found is None and seeker.order is TurnOrder.DIALOGUE:
         found = turn_queue.continued(session, seeker)
     if found is not None:
@@ -302,17 +321,16 @@ def _by_rule(session: Session, seeker: Seeker) -> Found | None:
 
 def _take(session: Session, found: Found, user: User, campaign: Campaign, now: datetime) -> Assignment:
     turn = found.turn
-    before = select(Assignment).where(
-        Assignment.turn_id == turn.id, Assignment.user_id == user.id, Assignment.purpose == Purpose.LABEL
-    )
-    assignment = session.scalar(before.options(lazyload(Assignment.turn)))
+    on_turn = select(Assignment).where(Assignment.turn_id == turn.id, Assignment.purpose == Purpose.LABEL)
+    known = session.scalars(on_turn.order_by(Assignment.place).options(lazyload(Assignment.turn))).all()
+    assignment = next((each for each in known if each.user_id == user.id), None)
     if assignment is None:
         order = random.SystemRandom().sample(range(campaign.k), campaign.k)
         assignment = Assignment(turn=turn, user_id=user.id, purpose=Purpose.LABEL, response_order=order)
         session.add(assignment)
     assignment.leased_until = now + timedelta(minutes=campaign.lease_minutes)
     assignment.selection_probability = found.probability
-    if not take_place(session, turn, assignment):
+    if not _take_place(session, turn, assignment, [each for each in known if each.place is not None]):
         raise AssertionError(f"turn {turn.id} was picked for a free place that it does not have")
     return assignment
 
@@ -330,15 +348,13 @@ def _shared(session: Session, seeker: Seeker, team: Sequence[int]) -> tuple[dict
 
 def _count_shared(session: Session, turn: Turn, one: int, other: int, change: int) -> None:
     """Counts what two annotators come to share: a turn, or its dialogue if that is the first of it; none by name."""
-    if naming.in_play(session, turn.id):
-        return
     if turn.campaign.turn_order is TurnOrder.DIALOGUE and _share_more_of_it(session, turn, one, other):
         return
     low, high = sorted((one, other))
     insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    first = insert(PairCount).values(
-        campaign_id=turn.campaign_id, low_user_id=low, high_user_id=high, turns=max(change, 0)
-    )
+    row = (literal(turn.campaign_id), literal(low), literal(high), literal(max(change, 0)))
+    columns = ["campaign_id", "low_user_id", "high_user_id", "turns"]
+    first = insert(PairCount).from_select(columns, select(*row).where(~naming.in_play(turn.id)))
     changed = PairCount.turns + change
     session.execute(
         first.on_conflict_do_update(

@@ -44,7 +44,7 @@ LIGHT = (
 
 @dataclass(frozen=True)
 class Seeker:
-    """Who looks for a turn, in which campaign, by which order, and when."""
+    """Who looks for a turn, in which campaign, by which order, and when; ``is_named``: whether places wait for them."""
 
     user_id: int
     campaign_id: int
@@ -52,12 +52,13 @@ class Seeker:
     random_share: float
     lease: timedelta
     now: datetime
+    is_named: bool = False
 
     @classmethod
-    def of(cls, user_id: int, campaign: Campaign, now: datetime) -> Seeker:
+    def of(cls, user_id: int, campaign: Campaign, now: datetime, *, is_named: bool = False) -> Seeker:
         """Somebody in a campaign as it is now."""
         lease = timedelta(minutes=campaign.lease_minutes)
-        return cls(user_id, campaign.id, campaign.turn_order, campaign.random_share, lease, now)
+        return cls(user_id, campaign.id, campaign.turn_order, campaign.random_share, lease, now, is_named)
 
 
 @dataclass(frozen=True)
