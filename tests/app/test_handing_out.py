@@ -142,6 +142,23 @@ def test_the_screen_of_a_gold_turn_tells_nothing(
     assert pages[0] == pages[1]
 
 
+def test_the_pages_of_handing_out_open_in_chinese(
+    admin: TestClient, browse: Browse, database: Database, campaign: Campaign, turns: list[int]
+) -> None:
+    where = admin.post(f"/admin/campaigns/{campaign.id}/calibration", data={"name": "第一轮", "turns": "1"})
+    for login in ("li", "wang"):
+        rank(browse(login), campaign, database, "A > B > C > D")
+    admin.post(f"{where.headers['location']}/reveal")
+    base = f"/admin/campaigns/{campaign.id}"
+    admin.cookies.delete("locale")
+    admin.headers["accept-language"] = "zh-CN"
+    for path in (base, f"{base}/turns", f"{base}/turns/{turns[0]}", "/admin/campaigns/new", where.headers["location"]):
+        page = admin.get(path)
+        assert page.status_code == 200
+        assert 'lang="zh-CN"' in page.text
+    assert "医生 甲" in admin.get(where.headers["location"]).text
+
+
 def test_a_calibration_round_is_blind_then_revealed_by_letters_and_ranked_again(
     admin: TestClient, browse: Browse, database: Database, campaign: Campaign, turns: list[int]
 ) -> None:
