@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Row, case, select
+from sqlalchemy import Row, Text, case, cast, select
 from sqlalchemy.orm import Session
 
 from annotation import adjudication, snapshot
@@ -132,10 +134,17 @@ def _count(counts: Counter[str], row: dict[str, Any], said: _Said) -> None:
 
 def _responses(session: Session, ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
     found = defaultdict(list)
-    wanted = select(Response.turn_id, Response.text, Response.model, Response.sampling)
-    for row in session.execute(wanted.where(Response.turn_id.in_(ids)).order_by(Response.turn_id, Response.number)):
-        found[row.turn_id].append({"text": row.text, "model": row.model, "sampling": row.sampling})
+    wanted = select(Response.turn_id, Response.text, Response.model, cast(Response.sampling, Text))
+    rows = session.execute(wanted.where(Response.turn_id.in_(ids)).order_by(Response.turn_id, Response.number))
+    for turn_id, text, model, sampling in rows:
+        found[turn_id].append({"text": text, "model": model, "sampling": _decoded(sampling)})
     return found
+
+
+@lru_cache(maxsize=1000)
+def _decoded(text: str) -> Any:
+    """JSON that is the same in many rows: how a response was sampled, in which order responses were shown."""
+    return json.loads(text)
 
 
 def _said(session: Session, turns: Mapping[int, dict[str, Any]], names: Mapping[int, str]) -> defaultdict[int, _Said]:
@@ -158,8 +167,14 @@ def _rankings(turns: Mapping[int, Any]) -> Any:
         select(
             *(Assignment.turn_id, Assignment.user_id, Assignment.purpose, Assignment.place, Assignment.state),
             *(Assignment.reason, Assignment.created_at.label("given_at"), Assignment.finished_at),
-            *(Assignment.selection_probability, Assignment.response_order.label("drawn_order")),
-            *(RankingRow.version, RankingRow.body, RankingRow.response_order, RankingRow.note, RankingRow.late),
+            *(Assignment.selection_probability, cast(Assignment.response_order, Text).label("drawn_order")),
+            *(
+                RankingRow.version,
+                RankingRow.body,
+                cast(RankingRow.response_order, Text).label("shown_order"),
+                RankingRow.note,
+                RankingRow.late,
+            ),
             *(RankingRow.active_seconds, RankingRow.created_at, Guideline.version.label("guideline_version")),
         )
         .outerjoin(RankingRow, RankingRow.assignment_id == Assignment.id)
@@ -186,7 +201,7 @@ def _ranking_row(given: Row[Any], names: Mapping[int, str]) -> dict[str, Any]:
         "counts": False,
         "late": bool(given.late),
         "guideline_version": given.guideline_version,
-        "shown_order": given.response_order if judged else given.drawn_order,
+        "shown_order": _decoded(given.shown_order if judged else given.drawn_order),
         "active_seconds": round(given.active_seconds, 1) if judged else 0.0,
         "note": given.note if judged else "",
         "given_at": _time(given.given_at),
