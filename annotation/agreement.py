@@ -210,7 +210,7 @@ def groups(doubles: Doubles, grouping: Grouping) -> Mapping[Hashable, Ints]:
     names, member = np.unique(keys[grouping](), axis=0, return_inverse=True)
     order = np.argsort(member, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(member[order])) + 1)
-    return {_key(name): part for name, part in zip(names, parts, strict=True) if len(part)}
+    return {_key(name): part for name, part in zip(names, parts, strict=len(turn) > 0)}  # of nothing: one empty part
 
 
 def mondays(times: Times) -> Times:
