@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 
 import pytest
 from babel.messages.catalog import Message
@@ -42,6 +43,12 @@ def test_translations_have_the_places_of_their_sentences(translated: dict[object
         first = message.id if isinstance(message.id, str) else message.id[0]
         for text in texts(message):
             assert places(text) == places(str(first)), first
+
+
+def test_every_translation_can_be_filled_in(translated: dict[object, Message]) -> None:
+    for message in translated.values():
+        for text in texts(message):
+            assert text % defaultdict(int), "a page fills in every sentence: a sign for percent of its own shuts it"
 
 
 def test_every_word_of_the_domain_has_a_name() -> None:
