@@ -6,6 +6,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, distinct, exists, func, or_, select, text, true
@@ -40,6 +41,10 @@ LIGHT = (
     defer(Turn.reference_reply),
 )
 """A place is taken without reading what the turn says."""
+
+SIBLING, RANKED = aliased(Turn), aliased(Turn)
+PLACE, OWN = aliased(Assignment), aliased(Assignment)
+"""Other turns of the dialogue and other places on them; made once, for making them costs more than a query."""
 
 
 @dataclass(frozen=True)
@@ -84,11 +89,10 @@ def continued(session: Session, seeker: Seeker) -> Found | None:
         mine, Assignment.place.is_not(None), Assignment.finished_at.is_not(None)
     )
     newest = done.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(LATELY_RANKED).subquery()
-    ranked = aliased(Turn)
     wanted = (
         select(Turn)
-        .join(ranked, ranked.dialogue_id == Turn.dialogue_id)
-        .join(newest, newest.c.turn_id == ranked.id)
+        .join(RANKED, RANKED.dialogue_id == Turn.dialogue_id)
+        .join(newest, newest.c.turn_id == RANKED.id)
         .where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
         .order_by(newest.c.finished_at.desc(), Turn.number)
     )
@@ -146,6 +150,7 @@ def begun_by(session: Session, seeker: Seeker) -> list[int]:
     return [holder for holder in holders if holder != seeker.user_id]
 
 
+@lru_cache(maxsize=256)
 def free_for(user_id: int, campaign_id: int) -> ColumnElement[bool]:
     """Turns with a place that is kept for nobody and that this annotator has not ranked or handed back already."""
     return and_(Turn.campaign_id == campaign_id, QUEUED, ~_had(user_id))
@@ -153,11 +158,11 @@ def free_for(user_id: int, campaign_id: int) -> ColumnElement[bool]:
 
 def _had(user_id: Any, *around: Any) -> ColumnElement[bool]:
     """That somebody, in a query ``around`` this one or by their id, has ranked the turn, holds it or handed it back."""
-    own = aliased(Assignment)
-    theirs = (own.turn_id == Turn.id, own.user_id == user_id, own.purpose == Purpose.LABEL)
-    return exists().where(*theirs, own.state != AssignmentState.EXPIRED).correlate(Turn, *around)
+    theirs = (OWN.turn_id == Turn.id, OWN.user_id == user_id, OWN.purpose == Purpose.LABEL)
+    return exists().where(*theirs, OWN.state != AssignmentState.EXPIRED).correlate(Turn, *around)
 
 
+@lru_cache(maxsize=16)
 def _not_kept(seeker: Seeker) -> ColumnElement[bool]:
     """Where dialogues stay together: a place is left beside those that colleagues in this dialogue go on to.
 
@@ -165,17 +170,16 @@ def _not_kept(seeker: Seeker) -> ColumnElement[bool]:
     """
     if seeker.order is not TurnOrder.DIALOGUE:
         return true()
-    sibling, place = aliased(Turn), aliased(Assignment)
     at_it = or_(
-        and_(place.state == AssignmentState.RESERVED, place.leased_until > seeker.now),
-        and_(place.state == AssignmentState.SUBMITTED, place.finished_at > seeker.now - seeker.lease),
+        and_(PLACE.state == AssignmentState.RESERVED, PLACE.leased_until > seeker.now),
+        and_(PLACE.state == AssignmentState.SUBMITTED, PLACE.finished_at > seeker.now - seeker.lease),
     )
     keepers = (
-        select(func.count(distinct(place.user_id)))
-        .select_from(sibling)
-        .join(place, place.turn_id == sibling.id)
-        .where(sibling.dialogue_id == Turn.dialogue_id, place.place.is_not(None), at_it)
-        .where(place.user_id != seeker.user_id, ~_had(place.user_id, place))
+        select(func.count(distinct(PLACE.user_id)))
+        .select_from(SIBLING)
+        .join(PLACE, PLACE.turn_id == SIBLING.id)
+        .where(SIBLING.dialogue_id == Turn.dialogue_id, PLACE.place.is_not(None), at_it)
+        .where(PLACE.user_id != seeker.user_id, ~_had(PLACE.user_id, PLACE))
         .correlate(Turn)
         .scalar_subquery()
     )
@@ -189,8 +193,7 @@ def _of_choice(choice: Choice, seeker: Seeker) -> ColumnElement[bool]:
     fresh = free & (Turn.places_taken == 0) & Turn.holder_id.is_(None)
     if seeker.order is not TurnOrder.DIALOGUE:
         return fresh
-    sibling = aliased(Turn)
-    return fresh & ~exists().where(sibling.dialogue_id == Turn.dialogue_id, sibling.places_taken > 0)
+    return fresh & ~exists().where(SIBLING.dialogue_id == Turn.dialogue_id, SIBLING.places_taken > 0)
 
 
 def _by_import(wanted: Select[Any], which: ColumnElement[bool]) -> Select[Any]:
