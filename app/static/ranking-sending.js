@@ -64,6 +64,7 @@ class RankingSending {
     if (!answer) return;
     if (answer.ok) { this.goOn(await answer.json()); return; }
     this.submitting = false;
+    this.saveSoon(); // the draft that waited for the submission is still to be saved
     this.onRefused(await answer.text());
   }
 
@@ -83,8 +84,9 @@ class RankingSending {
   async handBack(path, reason) {
     const answer = await this.send(path, new URLSearchParams({ reason }), () => this.handBack(path, reason));
     if (!answer) return;
-    if (answer.ok) RankingSending.post((await answer.json()).next);
-    else this.view.objections(await answer.text());
+    if (!answer.ok) { this.view.objections(await answer.text()); return; }
+    LastRanking.keep(null);
+    RankingSending.post((await answer.json()).next);
   }
 
   goOn(told) {

@@ -17,6 +17,7 @@ class RankingDesk {
     this.marking = null; // null, "letter", or the letter whose fault is being marked
     this.comparing = null; // null, or the letters chosen so far
     this.wayBack = null; // to the ranking submitted a moment ago, until something is done here
+    this.mended = null; // the mend that was taken, until something else is done
   }
 
   begin() {
@@ -43,7 +44,9 @@ class RankingDesk {
   // A boundary that was chosen is forgotten where the order may be another one now.
   changed(text, asked = null) {
     this.asked = asked;
+    if (this.wayBack) LastRanking.keyGone(document.querySelector("[data-last]"));
     this.wayBack = null;
+    this.mended = null;
     if (text) this.view.speak(text);
     this.view.clearObjections();
     this.show();
@@ -167,8 +170,12 @@ class RankingDesk {
     return true;
   }
 
+  // A mend that was taken back can be taken again.
   undo() {
-    if (this.open && this.state.undo()) this.changed(this.words.say("undone"));
+    const mended = this.mended;
+    if (!this.open || !this.state.undo()) return;
+    this.changed(this.words.say("undone"));
+    if (mended) document.getElementById("objections").dataset.mend = mended;
   }
 
   // Takes back the last step; before the first one it leads to the ranking that was submitted a moment ago.
@@ -201,6 +208,7 @@ class RankingDesk {
     if (!this.open || !told) return;
     this.state.take(JSON.parse(told));
     this.changed(`${this.words.say("mended")} ${this.words.say("order", { order: this.orderText() })}`);
+    this.mended = told;
   }
 
   submit() {
