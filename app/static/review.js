@@ -14,7 +14,7 @@
   function press(element) {
     if (element.tagName === "SUMMARY") {
       element.parentElement.open = true;
-      element.parentElement.querySelector("input[type=text], textarea")?.focus();
+      element.parentElement.querySelector("input[type=text], textarea, form button")?.focus();
     } else {
       element.click();
     }
