@@ -142,10 +142,14 @@ def _same_best(doubles: Doubles) -> Bools:
 
 
 def _coincidences(ours: Small, theirs: Small, counted: Bools) -> list[Ints]:
-    """For each two values how often a pair was given the one by one and the other by the other, counted both ways."""
+    """For each two values how often a pair was given the one by one and the other by the other, counted both ways.
+
+    Each pair is read from both of its responses, or the figure would hang on how the responses happen to be numbered.
+    """
     mine, yours = ([(each == value) & counted for value in VALUES] for each in (ours, theirs))
     once = {(a, b): (mine[a] & yours[b]).sum(axis=1) for a, b in product(range(len(VALUES)), repeat=2)}
-    return [once[a, b] + once[b, a] for a, b in once]
+    last = len(VALUES) - 1
+    return [once[a, b] + once[b, a] + once[last - a, last - b] + once[last - b, last - a] for a, b in once]
 
 
 def agreement(

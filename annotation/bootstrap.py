@@ -63,16 +63,21 @@ def estimates(
     """Every figure of these rows with its interval.
 
     ``tallies`` (N, C) is what each row adds, ``dialogue`` (N,) where it belongs, ``dialogues`` how many the campaign
-    has. Where all rows are of one dialogue there is nothing to resample, and the interval is None.
+    has. Where fewer than two dialogues say anything there is nothing to resample, and the interval is None.
     """
     own, position = np.unique(dialogue, return_inverse=True)
     sums = np.stack([np.bincount(position, column, minlength=len(own)) for column in tallies.T], axis=1)
     total = sums.sum(axis=0)
     resampled = (sums.T.astype(np.float32) @ drawn(dialogues)[own].astype(np.float32)).T.astype(np.float64)
     return {
-        name: _estimate(float(figure(total)), figure(resampled) if len(own) > 1 else None, counts[name])
+        name: _estimate(float(figure(total)), figure(resampled) if _tell_it(figure, sums) else None, counts[name])
         for name, figure in figures.items()
     }
+
+
+def _tell_it(figure: FigureOf, sums: Floats) -> bool:
+    """Whether more than one dialogue has a figure of its own."""
+    return int(np.count_nonzero(~np.isnan(figure(sums)))) > 1
 
 
 def _estimate(value: float, resampled: Floats | None, n: int) -> Estimate:

@@ -260,7 +260,8 @@ class Turn(Base):
 
     ``history`` is a list of [patient, doctor] pairs. ``places_taken`` and ``holder_id`` (who holds the only one) repeat
     what the assignments say, so that the next turn is found through an index; whoever changes a place changes them in
-    the same transaction; ``places_named`` counts the free places that are kept for people named by the admin.
+    the same transaction; ``places_named`` counts the free places that are kept for people named by the admin,
+    ``pair_counted`` says that its two are counted as sharing it in the present stretch.
     The queue's indexes are read in their own order, so that the next turn costs the same however many there are.
     ``contested_ability`` is the most important one that decides a contested pair. ``score_spread`` and ``best_score``
     are the standard deviation and the maximum of a reward model's scores of the K, from the run ``scored_by_run``.
@@ -299,6 +300,7 @@ class Turn(Base):
     contested_ability: Mapped[int | None]
     audit_drawn: Mapped[bool] = mapped_column(default=False)
     gold: Mapped[bool] = mapped_column(default=False)
+    pair_counted: Mapped[bool] = mapped_column(default=False)
     score_spread: Mapped[float | None]
     best_score: Mapped[float | None]
     scored_by_run: Mapped[int | None]

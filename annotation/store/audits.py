@@ -72,6 +72,7 @@ def none_acceptable(session: Session, review: Adjudication, version: int) -> Non
 
 def fix(session: Session, review: Adjudication, version: int) -> None:
     """Lets the own order stand; only now anything is compared. Where nothing differs the audit is done."""
+    places.lock_turn(session, review.turn_id)
     _require_step(session, review, rules.AuditAsks.FIX)
     _save(session, review, version, replace(opinion_of(review), fixed=True))
     _end_if_whole(session, review)
@@ -79,6 +80,7 @@ def fix(session: Session, review: Adjudication, version: int) -> None:
 
 def judge(session: Session, review: Adjudication, version: int, *, overturns: bool, reason: str) -> None:
     """Keeps the agreed order, or overturns it for a reason."""
+    places.lock_turn(session, review.turn_id)
     _require_step(session, review, rules.AuditAsks.VERDICT)
     if overturns and not reason.strip():
         raise Invalid("Overturning what both annotators agree on needs a reason: say why.")
@@ -88,6 +90,7 @@ def judge(session: Session, review: Adjudication, version: int, *, overturns: bo
 
 def name_ability(session: Session, review: Adjudication, version: int, ability: Ability) -> None:
     """Names what decides at the next boundary of the auditor's order."""
+    places.lock_turn(session, review.turn_id)
     _require_step(session, review, rules.AuditAsks.ABILITY)
     before = opinion_of(review)
     _save(session, review, version, replace(before, abilities=(*before.abilities, ability)))
@@ -96,6 +99,7 @@ def name_ability(session: Session, review: Adjudication, version: int, ability: 
 
 def rewrite(session: Session, review: Adjudication, version: int, text: str) -> None:
     """Writes the answer that stands above all unacceptable ones."""
+    places.lock_turn(session, review.turn_id)
     _require_step(session, review, rules.AuditAsks.REWRITE)
     if not text.strip():
         raise Invalid("The rewritten answer is empty: write what the model should have said.")

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
@@ -187,12 +187,14 @@ def set_members(session: Session, campaign: Campaign, user_ids: set[int], *, act
 def count_pairs_anew(session: Session, campaign_id: int) -> None:
     """Begins a new stretch in which turns are shared evenly: somebody came, left, paused or returned."""
     session.execute(delete(PairCount).where(PairCount.campaign_id == campaign_id))
+    counted = Turn.state.in_((TurnState.OPEN, TurnState.ONE_RANKING)) & Turn.pair_counted  # others are left no more
+    session.execute(update(Turn).where(Turn.campaign_id == campaign_id, counted).values(pair_counted=False))
 
 
 def availability_changed(session: Session, user_id: int) -> None:
     """Begins a new stretch in every campaign of somebody who paused, returned or left."""
-    mine = select(Membership.campaign_id).where(Membership.user_id == user_id)
-    session.execute(delete(PairCount).where(PairCount.campaign_id.in_(mine)))
+    for campaign_id in session.scalars(select(Membership.campaign_id).where(Membership.user_id == user_id)).all():
+        count_pairs_anew(session, campaign_id)
 
 
 def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:

@@ -138,7 +138,7 @@ def turns(
 def finished(session: Session, user_id: int, before: tuple[datetime, int] | None, limit: int) -> Sequence[Assignment]:
     """What somebody has ranked or handed back, newest first."""
     over = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
-    ranked = (Assignment.user_id == user_id) & (Assignment.purpose == Purpose.LABEL)
+    ranked = (Assignment.user_id == user_id) & (Assignment.purpose != Purpose.CALIBRATION)
     mine = select(Assignment).where(ranked, Assignment.state.in_(over))
     if before is not None:
         mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)

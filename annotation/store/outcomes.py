@@ -72,12 +72,15 @@ class Outcome:
 def history(
     session: Session, user_id: int, shown: Shown, *, before: int | None = None, limit: int, now: datetime | None = None
 ) -> Sequence[Assignment]:
-    """What somebody has ranked or handed back, newest first, behind the assignment ``before`` where it is theirs."""
+    """What somebody has ranked or handed back, newest first, behind the assignment ``before`` where it is theirs.
+
+    Turns that measured them stand among the others, as turns about which nothing is said yet: nobody knows them apart.
+    """
     finished = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
     mine = (
         select(Assignment)
         .join(Turn)
-        .where(Assignment.user_id == user_id, Assignment.purpose == Purpose.LABEL, Assignment.state.in_(finished))
+        .where(Assignment.user_id == user_id, Assignment.purpose != Purpose.CALIBRATION, Assignment.state.in_(finished))
     )
     last = session.get(Assignment, before) if before is not None else None
     if last is not None and last.user_id == user_id and last.finished_at is not None:
@@ -131,7 +134,8 @@ def _shown(shown: Shown, now: datetime) -> ColumnElement[bool]:
     if shown is Shown.HANDED_BACK:
         return Assignment.state == AssignmentState.CANNOT_JUDGE
     submitted = Assignment.state == AssignmentState.SUBMITTED
-    return submitted & (decided_for_good(now) if shown is Shown.DECIDED else ~decided_for_good(now))
+    decided = (Assignment.purpose == Purpose.LABEL) & decided_for_good(now)
+    return submitted & (decided if shown is Shown.DECIDED else ~decided)
 
 
 def _agreed(given: dict[int, Order]) -> list[SettledPair]:

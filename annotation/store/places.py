@@ -177,8 +177,9 @@ def leave_place(
 
 def _settle_books_after_leaving(session: Session, turn: Turn, user_id: int, *, for_good: bool) -> None:
     others = [other for other in holders(session, turn.id) if other.user_id != user_id]
-    if others and turn.places_taken == PLACES:
+    if others and turn.pair_counted:
         _count_shared(session, turn, user_id, others[0].user_id, -1)
+    turn.pair_counted = False
     turn.places_taken = len(others)
     turn.holder_id = others[0].user_id if len(others) == 1 else None
     naming.left(session, turn, user_id, for_good=for_good)
@@ -202,6 +203,7 @@ def _take_place(session: Session, turn: Turn, assignment: Assignment, others: Se
     session.flush()
     if others:
         _count_shared(session, turn, assignment.user_id, others[0].user_id, +1)
+        turn.pair_counted = True
     return True
 
 

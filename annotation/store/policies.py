@@ -23,6 +23,7 @@ from annotation.tables import (
     ReviewState,
     Turn,
     TurnState,
+    User,
 )
 
 LATEST = 1000
@@ -88,10 +89,11 @@ def change(
     Turns that are in review or settled stay as they are.
     """
     now = now or utcnow()
+    waiting = _lock_waiting(session, campaign.id)  # turns before their campaign, as where a turn is settled
     campaign.review_policy, campaign.review_distance = policy.kind, policy.distance
     campaign.audit_share = audit_share
     session.flush()
-    settled = _sort_out_waiting(session, campaign, now)
+    settled = _sort_out(session, campaign, waiting, now)
     audit.record(
         session,
         actor_id,
@@ -105,16 +107,19 @@ def change(
     return settled
 
 
-def _sort_out_waiting(session: Session, campaign: Campaign, now: datetime) -> int:
+def _lock_waiting(session: Session, campaign_id: int) -> dict[int, Turn]:
     waiting = (
         select(Turn)
-        .where(Turn.campaign_id == campaign.id, Turn.state == TurnState.CONTESTED)
+        .where(Turn.campaign_id == campaign_id, Turn.state == TurnState.CONTESTED)
         .order_by(Turn.id)
         .options(lazyload(Turn.responses))
         .with_for_update(of=Turn)
         .execution_options(populate_existing=True)
     )
-    turns = {turn.id: turn for turn in session.scalars(waiting)}
+    return {turn.id: turn for turn in session.scalars(waiting)}
+
+
+def _sort_out(session: Session, campaign: Campaign, turns: dict[int, Turn], now: datetime) -> int:
     for turn_id, (first, second) in _by_turn(session, campaign.id, TurnState.CONTESTED).items():
         if turn_id in turns:
             rankings.sort_out(turns[turn_id], first, second, now)
@@ -170,12 +175,14 @@ def _by_turn(
 
 
 def _seconds_a_review(session: Session, campaign_id: int) -> float | None:
-    """The median time from opening a contested turn to its decision, of the latest ones."""
+    """The median time from opening a contested turn to its decision, of the latest ones by people."""
     decided = (
         select(Adjudication.created_at, Adjudication.decided_at)
         .join(Turn)
+        .join(User, User.id == Adjudication.adjudicator_id)
         .where(
             Turn.campaign_id == campaign_id,
+            User.simulated.is_(False),
             Adjudication.kind == ReviewKind.CONTESTED,
             Adjudication.state == ReviewState.DECIDED,
         )

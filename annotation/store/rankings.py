@@ -71,7 +71,8 @@ def submit(session: Session, assignment: Assignment, submission: Submission, now
         return _same_again(stored, assignment, submission)
     late = _comes_late(session, turn, assignment)
     stored = _keep(session, assignment, submission, late=late, now=now or utcnow())
-    assignment.finished_at = stored.created_at
+    if assignment.state is not AssignmentState.SUBMITTED:  # a correction is no further turn done
+        assignment.finished_at = stored.created_at
     if late:
         if assignment.state is AssignmentState.RESERVED:  # nothing keeps its annotator any longer
             places.leave_place(session, turn, assignment, AssignmentState.EXPIRED)
@@ -105,13 +106,6 @@ def correctable(assignment: Assignment) -> bool:
     )
 
 
-def history(session: Session, user_id: int, limit: int = 100) -> Sequence[Assignment]:
-    """What somebody has ranked or handed back, newest first."""
-    finished = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
-    mine = select(Assignment).where(Assignment.user_id == user_id, Assignment.state.in_(finished))
-    return session.scalars(mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)).all()
-
-
 def late_ones(session: Session, campaign_id: int) -> Sequence[Ranking]:
     """Rankings that came after their place was gone, newest first."""
     late = select(Ranking).join(Assignment).join(Turn).where(Turn.campaign_id == campaign_id, Ranking.late.is_(True))
@@ -129,7 +123,9 @@ def save_draft(session: Session, assignment: Assignment, revision: int, body: di
     ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict. A body
     with the ``key`` of the window that saved last is never behind.
     """
-    draft = session.get(Draft, assignment.id, with_for_update=True)
+    if not places.renew(session, assignment):  # a correction has no lease, but is saved by one window at a time as well
+        session.execute(select(Assignment.id).where(Assignment.id == assignment.id).with_for_update())
+    draft = session.get(Draft, assignment.id, populate_existing=True)
     current = 0 if draft is None else draft.revision
     repeated = draft is not None and "key" in body and draft.body.get("key") == body["key"]
     if revision != current and not repeated:  # the answer to a window's own save may have been lost
@@ -138,7 +134,6 @@ def save_draft(session: Session, assignment: Assignment, revision: int, body: di
         draft = Draft(assignment_id=assignment.id, revision=0, body={})
         session.add(draft)
     draft.revision, draft.body, draft.updated_at = current + 1, body, utcnow()
-    places.renew(session, assignment)
     return draft.revision
 
 

@@ -45,6 +45,7 @@ def open_next(session: Session, user: User, now: datetime | None = None, *, audi
     """
     now = now or utcnow()
     _require_right(user)
+    session.execute(select(User.id).where(User.id == user.id).with_for_update(key_share=True))  # one window at a time
     held = _held_by(session, user)
     if held is not None and held.kind is ReviewKind.AUDIT and not audits:
         raise Conflict("You have a turn open in the browser that you order alone: finish it or hand it back there.")
@@ -52,8 +53,23 @@ def open_next(session: Session, user: User, now: datetime | None = None, *, audi
         held.leased_until = now + REVIEW_LEASE
         return held
     release_expired(session, now)
-    found = review_queue.find(session, user, audits=audits)
-    return None if found is None else _open(session, *found, user, now)
+    while (found := review_queue.find(session, user, audits=audits)) is not None:
+        turn, kind = found
+        if not _settled_since(session, turn, kind, now):
+            return _open(session, turn, kind, user, now)
+    return None
+
+
+def _settled_since(session: Session, turn: Turn, kind: ReviewKind, now: datetime) -> bool:
+    """Whether the policy in force needs no third expert: it may have changed while the second ranking came in."""
+    given = rankings.counting(session, turn.id)
+    if kind is not ReviewKind.CONTESTED or len(given) < 2:
+        return False
+    first, second = map(rankings.read, given)
+    rankings.sort_out(turn, first, second, now)
+    hooks.moved(session, turn, TurnState.CONTESTED)
+    session.flush()
+    return turn.state is TurnState.SETTLED
 
 
 def release_expired(session: Session, now: datetime) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from annotation.mending import mend, mend_all
 from annotation.ranking import Ranking
 from annotation.refusals import Invalid
-from annotation.store import calibration, campaigns, guidelines, places, rankings
+from annotation.store import calibration, campaigns, guidelines, outcomes, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState, Campaign, User
 from annotation.tables import Response as TurnResponse
@@ -37,7 +37,7 @@ def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
         "rank/start.html",
         campaigns=mine,
         rounds=calibration.revealed_to(session, user.id),
-        done=rankings.history(session, user.id, limit=6),
+        done=outcomes.history(session, user.id, outcomes.Shown.ALL, limit=6),
         guidelines={c.id: campaigns.guideline(session, c.id) for c in fresh},
     )
 

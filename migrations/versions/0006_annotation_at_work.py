@@ -83,6 +83,7 @@ def _columns() -> list[tuple[str, sa.Column[Any]]]:
         _counted("turns", "places_named", 0),
         _flag("turns", "audit_drawn"),
         _flag("turns", "gold"),
+        _flag("turns", "pair_counted"),
         ("turns", sa.Column("score_spread", sa.Double(), nullable=True)),
         ("turns", sa.Column("best_score", sa.Double(), nullable=True)),
         ("turns", sa.Column("scored_by_run", sa.Integer(), nullable=True)),
@@ -251,6 +252,7 @@ def upgrade() -> None:
 
     for table, column in _columns():
         op.add_column(table, column)
+    op.execute("UPDATE turns SET pair_counted = true WHERE places_taken = 2")
     drawn = sa.text("audit_drawn")
     op.create_index("ix_turns_audit", "turns", ["id"], sqlite_where=drawn, postgresql_where=drawn)
     _index_the_queue()

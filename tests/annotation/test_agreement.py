@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
-from itertools import combinations, product
+from itertools import combinations, permutations
 from pathlib import Path
 
 import krippendorff
@@ -15,7 +15,7 @@ from scipy.stats import kendalltau
 
 from annotation.abilities import Ability
 from annotation.agreement import Grouping, Statistic, agree, agreement, agreement_by, contested_pairs, tallies
-from annotation.ranking import Ranking, parse_order, weak_orders
+from annotation.ranking import Ranking, format_order, parse_order, weak_orders
 from tests.annotation.columns import Double, doubles
 from tests.material import ranked
 
@@ -75,6 +75,8 @@ def alpha_by_hand(words: Sequence[tuple[str, str]]) -> float | None:
 
     Krippendorff (2004), 11.3: the distance of two values is the square of what lies between them, ends by half.
     """
+    turned = {"better": "worse", "tie": "tie", "worse": "better"}  # each pair is read from both of its responses
+    words = [*words, *((turned[a], turned[b]) for a, b in words)]
     given = Counter(word for pair in words for word in pair)
     if len(given) < 2:
         return None
@@ -117,8 +119,8 @@ def test_tau_b_is_that_of_scipy_on_rank_vectors() -> None:
 
 
 def values_of(rankings: Sequence[Ranking]) -> list[int]:
-    """Worse, tie, better as 0, 1, 2 for all pairs of all rankings."""
-    words = [judged(ranking, i, j) for ranking in rankings for i, j in combinations(range(4), 2)]
+    """Worse, tie, better as 0, 1, 2 for all pairs of all rankings, each read from both of its responses."""
+    words = [judged(ranking, i, j) for ranking in rankings for i, j in permutations(range(4), 2)]
     return [["worse", "tie", "better"].index(word) for word in words]
 
 
@@ -130,6 +132,14 @@ def test_alpha_is_that_of_the_krippendorff_package(turns: list[tuple[Ranking, Ra
         assert found is None
     else:
         assert found == pytest.approx(krippendorff.alpha(data, level_of_measurement="ordinal"))
+
+
+def test_alpha_does_not_hang_on_how_the_responses_are_numbered() -> None:
+    turns = [(ranked("A > B > C > D"), ranked("A > C > B > D")), (ranked("A > B > D > C"), ranked("B > A > D > C"))]
+    renamed = str.maketrans("ABCD", "DBAC")
+    again = [[Ranking(parse_order(format_order(e.groups).translate(renamed))) for e in both] for both in turns]
+    ours, theirs = (agreement(doubles([Double(*both) for both in each]), 2)[Statistic.ALPHA] for each in (turns, again))
+    assert ours.value == pytest.approx(theirs.value)
 
 
 def test_the_interval_of_alpha_is_that_of_the_package_on_the_same_resamples() -> None:
@@ -178,7 +188,7 @@ def test_the_figures_reproduce_a_direct_computation_on_three_human_annotators() 
         strict = [a == b for a, b in zip(ours, theirs, strict=True) if a and b]
         same = np.mean([a == b for a, b in zip(ours, theirs, strict=True)])
         scale = {2: 0, 0: 1, 1: 2}
-        ordinal = [[scale[verdict] for verdict in each] for each in (ours, theirs)]
+        ordinal = [[*(scale[v] for v in each), *(2 - scale[v] for v in each)] for each in (ours, theirs)]
         assert found[Statistic.PAIRS].value == found[Statistic.EXACT].value == found[Statistic.BEST].value
         assert found[Statistic.PAIRS].value == pytest.approx(same)
         assert found[Statistic.STRICT].value == pytest.approx(np.mean(strict))

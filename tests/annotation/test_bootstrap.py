@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from annotation.bootstrap import RESAMPLES, divide, drawn, estimates, ratio
+from annotation.bootstrap import RESAMPLES, Estimate, divide, drawn, estimates, ratio
 
 MEAN = {"mean": ratio(0, 1)}
 
@@ -48,6 +48,12 @@ def test_two_dialogues_that_contradict_each_other_say_nothing() -> None:
 
 def test_a_single_dialogue_has_no_interval() -> None:
     assert mean_of([1.0, 0.0], [0, 0]) == (0.5, None, None)
+
+
+def test_a_figure_of_which_one_dialogue_alone_says_anything_has_no_interval() -> None:
+    one, silent = (1.0, 2.0), (0.0, 0.0)  # one of two is so; nothing was counted
+    found = estimates(np.array([one, silent]), np.array([0, 1]), 2, {"share": ratio(0, 1)}, {"share": 1})
+    assert found["share"] == Estimate(0.5, None, None, 1)
 
 
 def test_a_group_of_a_large_campaign_has_the_interval_of_its_own_dialogues() -> None:
