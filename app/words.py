@@ -160,7 +160,7 @@ WORDS = {
     "clipped_share": N_("share clipped"),
     "ceiling_settled": N_("most against settled labels"),
     "ceiling_fresh": N_("most against one more expert"),
-    "accuracy": N_("accuracy"),
+    "accuracy": N_("share of pairs ranked right"),
     "experts_agree": N_("two experts agree"),
     "true_accuracy": N_("against the truth"),
     "answering prompts": N_("answering prompts"),

@@ -10,8 +10,8 @@ from typing import Any
 
 from celery.signals import worker_process_init, worker_ready
 
-from annotation.db import Database
-from annotation.store import runs
+from annotation.db import Database, utcnow
+from annotation.store import campaigns, places, runs
 from workers import hooks, supervise
 from workers.queue import CONTROL, SWEEP, TELL, TRAIN, TRAINING, make_app, wake
 from workers.settings import Settings
@@ -35,11 +35,14 @@ def train(run_id: int) -> None:
 
 @app.task(name=SWEEP)
 def sweep() -> None:
-    """Takes runs back from the dead and wakes somebody for those that wait."""
+    """Takes runs back from the dead and wakes somebody for those that wait; frees places whose lease has run out."""
     database = Database(settings.database_url)
     try:
         with database.writing() as session:
             waiting = runs.sweep(session)
+        with database.writing() as session:
+            for campaign in campaigns.every(session):
+                places.reclaim_expired(session, campaign.id, utcnow())
     finally:
         database.dispose()
     for run_id in waiting:

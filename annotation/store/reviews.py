@@ -116,6 +116,8 @@ def case_of(session: Session, adjudication: Adjudication) -> rules.Case:
     """The case before the adjudicator, from the rankings that count; raises Missing for an audit, which is blind."""
     _require_contested(adjudication)
     found = [rankings.read(ranking) for ranking in rankings.counting(session, adjudication.turn_id)]
+    if adjudication.response_order[0] > adjudication.response_order[1]:  # drawn, so who came first cannot be told
+        found.reverse()
     first, second = [*found, None, None][:2]
     return rules.Case(
         k=adjudication.turn.campaign.k,
