@@ -70,7 +70,9 @@ def estimates(
     total = sums.sum(axis=0)
     resampled = (sums.T.astype(np.float32) @ drawn(dialogues)[own].astype(np.float32)).T.astype(np.float64)
     return {
-        name: _estimate(float(figure(total)), figure(resampled) if _tell_it(figure, sums) else None, counts[name])
+        name: _estimate(
+            float(figure(total)), figure(resampled) if _tell_it(figure, sums.astype(float)) else None, counts[name]
+        )
         for name, figure in figures.items()
     }
 

@@ -11,8 +11,8 @@ from pydantic import BaseModel, Field
 
 from annotation.abilities import Contradiction, Fault
 from annotation.ranking import Ranking
-from annotation.refusals import Invalid
-from annotation.store import campaigns, listing, places, rankings
+from annotation.refusals import Conflict, Invalid
+from annotation.store import campaigns, guidelines, listing, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState
 from app import forms
@@ -141,8 +141,9 @@ def list_work(user: Annotator, session: Reading) -> list[Work]:
 
 
 @router.get("/ranking/campaigns/{campaign_id}/guideline")
-def get_guideline(campaign: CampaignRankedIn, session: Reading) -> GuidelineShape:
-    """The guideline by which you rank"""
+def get_guideline(campaign: CampaignRankedIn, user: Annotator, session: Writing) -> GuidelineShape:
+    """The guideline by which you rank; it is noted that you were shown this version"""
+    guidelines.note_reading(session, user, campaigns.guideline(session, campaign.id))
     found = campaigns.guideline(session, campaign.id)
     return GuidelineShape(version=found.version, text=found.text, created_at=found.created_at)
 
@@ -151,7 +152,12 @@ def get_guideline(campaign: CampaignRankedIn, session: Reading) -> GuidelineShap
 def reserve_next(
     campaign: CampaignRankedIn, user: Annotator, session: Writing, response: Response
 ) -> AssignmentShape | None:
-    """Reserve the next turn: the one you hold, else a new one; 204 where nothing is left"""
+    """Reserve the next turn: the one you hold, else a new one; 204 where nothing is left
+
+    409 while there is a version of the guideline that you were not shown yet: get it first.
+    """
+    if guidelines.unread(session, user, campaign.id) is not None:
+        raise Conflict("There is a new version of the guideline: get it first, then ask for the next turn again.")
     assignment = places.reserve_next(session, user, campaign)
     if assignment is None:
         response.status_code = 204

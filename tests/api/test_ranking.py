@@ -162,3 +162,20 @@ def test_the_history_is_one_s_own_newest_first_page_by_page(program: Program, im
         assert [each["assignment_id"] for each in pages(client, "/api/v1/history", limit)] == done[::-1]
     assert client.get("/api/v1/history").json()["items"][0]["correctable"] is True
     assert program("wang").get("/api/v1/history").json() == {"items": [], "next": None}
+
+
+def test_a_new_version_of_the_guideline_is_got_before_the_next_turn(
+    program: Program, imported: Campaign, database: Database, cast: Cast
+) -> None:
+    client, path = program("li"), f"/api/v1/ranking/campaigns/{imported.id}"
+    assert client.get(f"{path}/guideline").json()["version"] == 1
+    with database.writing() as session:
+        campaigns.revise_guideline(session, campaigns.get(session, imported.id), "先看准确。", actor_id=cast.sun.id)
+    is_problem(client.post(f"{path}/next"), 409)
+    assert client.get(f"{path}/guideline").json()["version"] == 2
+    held = reserve(client, imported)
+    client.put(f"/api/v1/assignments/{held['id']}/ranking", json={**ORDER, "key": KEY})
+    with database.reading() as session:
+        stored = rankings.latest(session, held["id"])
+        assert stored is not None
+        assert stored.guideline.version == 2
