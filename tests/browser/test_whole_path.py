@@ -119,8 +119,10 @@ def decide_by_keys(browser: Browser, installation: Installation) -> Seat:
 
 def freeze(admin: Seat, campaign_id: int) -> None:
     admin.page.goto(f"/admin/campaigns/{campaign_id}")
-    admin.page.get_by_role("button", name="冻结快照").click()
-    admin.page.wait_for_url("**/admin/snapshots/*")
+    admin.page.get_by_role("link", name="冻结快照").click()
+    admin.page.wait_for_url("**/admin/snapshots/freeze/*")  # what it will hold is seen first
+    admin.page.click("main button.primary")
+    admin.page.wait_for_url(re.compile(r"/admin/snapshots/\d+$"))
 
 
 def train(admin: Seat, installation: Installation) -> None:
