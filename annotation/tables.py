@@ -305,9 +305,9 @@ class Turn(Base):
     best_score: Mapped[float | None]
     scored_by_run: Mapped[int | None]
 
-    dialogue: Mapped[Dialogue] = relationship(lazy="joined", innerjoin=True)
-    campaign: Mapped[Campaign] = relationship(lazy="joined", innerjoin=True)
-    responses: Mapped[list[Response]] = relationship(order_by="Response.number", lazy="selectin")
+    dialogue: Mapped[Dialogue] = relationship()
+    campaign: Mapped[Campaign] = relationship()
+    responses: Mapped[list[Response]] = relationship(order_by="Response.number")
 
 
 Index(
@@ -375,7 +375,7 @@ class Assignment(Base):
     finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     selection_probability: Mapped[float | None]
 
-    turn: Mapped[Turn] = relationship(lazy="joined", innerjoin=True)
+    turn: Mapped[Turn] = relationship()
     user: Mapped[User] = relationship()
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from annotation.run_tables import Run, RunKind
 from annotation.store import scores
-from annotation.tables import Dialogue, Turn, TurnState
+from annotation.tables import Turn, TurnState
 
 PROMPTS = "prompts.jsonl"
 TURNS = "turns.jsonl"
@@ -40,7 +40,9 @@ def write_spec(session: Session, run: Run, folder: Path) -> None:
 def waiting_turns(session: Session, campaign_id: int) -> Iterator[dict[str, Any]]:
     """The turns of a campaign that wait for responses, a row each, in the project's own format."""
     waiting = (
-        select(Turn).join(Dialogue).where(Turn.campaign_id == campaign_id, Turn.state == TurnState.NEEDS_RESPONSES)
+        select(Turn)
+        .where(Turn.campaign_id == campaign_id, Turn.state == TurnState.NEEDS_RESPONSES)
+        .options(joinedload(Turn.dialogue, innerjoin=True))
     )
     for turn in session.scalars(waiting.order_by(Turn.id)):
         yield _row(turn, {"message": turn.message})

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from sqlalchemy import exists, func, select, update
-from sqlalchemy.orm import InstrumentedAttribute, Session, object_session
+from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, object_session, selectinload
 
 from annotation.calibration import each_two
 from annotation.comparison import Comparison
@@ -116,6 +116,7 @@ def still_open(assignment: Assignment) -> bool:
 def cases(session: Session, found: CalibrationRound) -> list[Case]:
     """Every turn of a round with what was said before it was revealed, and what is said now."""
     turns = select(Turn).join(CalibrationTurn).where(CalibrationTurn.round_id == found.id).order_by(Turn.id)
+    turns = turns.options(joinedload(Turn.dialogue, innerjoin=True), selectinload(Turn.responses))
     by_turn = {turn.id: Case(turn) for turn in session.scalars(turns)}
     given = (
         select(Assignment, Ranking)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -22,6 +22,15 @@ class Revision:
     new: Guideline
 
 
+def standing(session: Session, user_id: int, campaign_id: int) -> tuple[int | None, int]:
+    """The newest version that somebody was shown, None where they have begun nothing, and the version in force."""
+    read = select(func.max(Guideline.version)).join(GuidelineReading, GuidelineReading.guideline_id == Guideline.id)
+    theirs = read.where(Guideline.campaign_id == campaign_id, GuidelineReading.user_id == user_id).scalar_subquery()
+    newest = select(func.max(Guideline.version)).where(Guideline.campaign_id == campaign_id).scalar_subquery()
+    known, current = session.execute(select(theirs, newest)).one()
+    return known, current
+
+
 def last_read(session: Session, user_id: int, campaign_id: int) -> Guideline | None:
     """The newest version of a campaign's guideline that somebody was shown; None where they have begun nothing."""
     read = (
@@ -34,8 +43,10 @@ def last_read(session: Session, user_id: int, campaign_id: int) -> Guideline | N
 
 def unread(session: Session, user: User, campaign_id: int) -> Revision | None:
     """What somebody has yet to be shown before they go on. Who begins has the whole guideline before them already."""
-    known, current = last_read(session, user.id, campaign_id), campaigns.guideline(session, campaign_id)
-    return None if known is None or known.id == current.id else Revision(known, current)
+    known, current = standing(session, user.id, campaign_id)
+    if known is None or known == current:
+        return None
+    return Revision(version(session, campaign_id, known), version(session, campaign_id, current))
 
 
 def version(session: Session, campaign_id: int, number: int) -> Guideline:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from sqlalchemy import Select, select, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from annotation.measure_tables import GuidelineDoubt
 from annotation.outside_tables import Delivery, Webhook
@@ -132,7 +132,9 @@ def turns(
         wanted = wanted.where(Turn.department == department)
     if dialogue is not None:
         wanted = wanted.join(Dialogue).where(Dialogue.external_id == dialogue)
-    return session.scalars(wanted.order_by(Turn.id).limit(limit)).all()
+    return session.scalars(
+        wanted.order_by(Turn.id).limit(limit).options(joinedload(Turn.dialogue, innerjoin=True))
+    ).all()
 
 
 def finished(session: Session, user_id: int, before: tuple[datetime, int] | None, limit: int) -> Sequence[Assignment]:
@@ -142,7 +144,8 @@ def finished(session: Session, user_id: int, before: tuple[datetime, int] | None
     mine = select(Assignment).where(ranked, Assignment.state.in_(over))
     if before is not None:
         mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)
-    return session.scalars(mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)).all()
+    newest = mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)
+    return session.scalars(newest.options(joinedload(Assignment.turn, innerjoin=True))).all()
 
 
 def _newest(session: Session, wanted: Select[Row], number: Any, before: int | None, limit: int) -> Sequence[Row]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, contains_eager
 
 from annotation import adjudication
 from annotation.comparison import Comparison
@@ -81,8 +81,8 @@ def gold_agreement(session: Session, campaign_id: int) -> ByPerson:
 
 def _measured(session: Session, campaign_id: int, purpose: Purpose) -> Sequence[Assignment]:
     submitted = (Assignment.purpose == purpose) & (Assignment.state == AssignmentState.SUBMITTED)
-    wanted = select(Assignment).join(Turn).where(submitted, Turn.campaign_id == campaign_id)
-    return session.scalars(wanted.order_by(Assignment.id)).all()
+    wanted = select(Assignment).join(Assignment.turn).where(submitted, Turn.campaign_id == campaign_id)
+    return session.scalars(wanted.order_by(Assignment.id).options(contains_eager(Assignment.turn))).all()
 
 
 def _settled_pairs(session: Session, turn: Turn) -> list[adjudication.SettledPair]:

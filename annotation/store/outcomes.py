@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, exists, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session, aliased, contains_eager
 
 from annotation.adjudication import SettledPair, settle_agreed
 from annotation.db import utcnow
@@ -79,7 +79,8 @@ def history(
     finished = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
     mine = (
         select(Assignment)
-        .join(Turn)
+        .join(Assignment.turn)
+        .options(contains_eager(Assignment.turn))
         .where(Assignment.user_id == user_id, Assignment.purpose != Purpose.CALIBRATION, Assignment.state.in_(finished))
     )
     last = session.get(Assignment, before) if before is not None else None

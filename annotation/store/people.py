@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import bindparam, case, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -24,6 +24,9 @@ INVITATION_LASTS = timedelta(days=7)
 SESSION_LASTS = timedelta(hours=12)
 SESSION_IDLES = timedelta(hours=4)
 SEEN_EVERY = timedelta(minutes=5)
+
+OF_TOKEN = select(LoginSession).where(LoginSession.token_hash == bindparam("token_hash"))
+"""Asked with every request, so it is put together once."""
 
 FAILURES_COUNT = timedelta(minutes=5)
 FAILURES_OF_A_LOGIN = 10
@@ -222,7 +225,7 @@ def log_in(session: Session, user: User, now: datetime | None = None) -> str:
 def logged_in(session: Session, token: str, now: datetime | None = None) -> LoginSession | None:
     """The login session of a token, unless it has ended, idled too long, or its user may not be here any more."""
     now = now or utcnow()
-    found = session.scalar(select(LoginSession).where(LoginSession.token_hash == hash_token(token)))
+    found = session.scalar(OF_TOKEN, {"token_hash": hash_token(token)})
     if found is None or found.expires_at < now or found.seen_at + SESSION_IDLES < now:
         return None
     return found if found.user.state in (UserState.ACTIVE, UserState.PAUSED) else None
@@ -230,7 +233,7 @@ def logged_in(session: Session, token: str, now: datetime | None = None) -> Logi
 
 def seen(session: Session, token: str, now: datetime | None = None) -> None:
     """Notes that a login session is in use."""
-    found = session.scalar(select(LoginSession).where(LoginSession.token_hash == hash_token(token)))
+    found = session.scalar(OF_TOKEN, {"token_hash": hash_token(token)})
     if found is not None:
         found.seen_at = now or utcnow()
 

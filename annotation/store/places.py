@@ -96,7 +96,7 @@ def held_by(session: Session, user_id: int, campaign_id: int) -> Assignment | No
         .order_by(Assignment.id)
         .limit(1)
     )
-    return session.scalar(held.options(lazyload(Assignment.turn)))
+    return session.scalar(held)
 
 
 def renew(session: Session, assignment: Assignment, now: datetime | None = None) -> bool:
@@ -210,7 +210,7 @@ def _take_place(session: Session, turn: Turn, assignment: Assignment, others: Se
 def holders(session: Session, turn_id: int) -> Sequence[Assignment]:
     """The one or two assignments that hold a place of the turn, the first place first."""
     held = select(Assignment).where(Assignment.turn_id == turn_id, Assignment.place.is_not(None))
-    return session.scalars(held.order_by(Assignment.place).options(lazyload(Assignment.turn))).all()
+    return session.scalars(held.order_by(Assignment.place)).all()
 
 
 def left_for(session: Session, user: User, campaign: Campaign, now: datetime | None = None) -> int:
@@ -324,7 +324,7 @@ def _by_rule(session: Session, seeker: Seeker) -> Found | None:
 def _take(session: Session, found: Found, user: User, campaign: Campaign, now: datetime) -> Assignment:
     turn = found.turn
     on_turn = select(Assignment).where(Assignment.turn_id == turn.id, Assignment.purpose == Purpose.LABEL)
-    known = session.scalars(on_turn.order_by(Assignment.place).options(lazyload(Assignment.turn))).all()
+    known = session.scalars(on_turn.order_by(Assignment.place)).all()
     assignment = next((each for each in known if each.user_id == user.id), None)
     if assignment is None:
         order = random.SystemRandom().sample(range(campaign.k), campaign.k)

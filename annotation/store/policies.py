@@ -8,7 +8,7 @@ from datetime import datetime
 from statistics import median
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session, lazyload
+from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.ranking import Ranking as Order
@@ -112,7 +112,6 @@ def _lock_waiting(session: Session, campaign_id: int) -> dict[int, Turn]:
         select(Turn)
         .where(Turn.campaign_id == campaign_id, Turn.state == TurnState.CONTESTED)
         .order_by(Turn.id)
-        .options(lazyload(Turn.responses))
         .with_for_update(of=Turn)
         .execution_options(populate_existing=True)
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload, lazyload
 
 from annotation import ranking as rules
 from annotation.db import utcnow
@@ -31,6 +31,9 @@ from annotation.tables import (
     TurnState,
     User,
 )
+
+WITHOUT_TEXT = lazyload(Ranking.guideline)
+"""A guideline is long, and which one it was does not matter to what follows from a ranking."""
 
 CLOSED = "This turn has been closed in the meantime, so its ranking can no longer be changed. Yours is kept as it was."
 
@@ -52,7 +55,8 @@ class Submission:
 
 def own_assignment(session: Session, user: User, assignment_id: int) -> Assignment:
     """The assignment, if it is this user's; to anybody else it does not exist."""
-    assignment = session.get(Assignment, assignment_id)
+    with_rules = joinedload(Assignment.turn, innerjoin=True).joinedload(Turn.campaign, innerjoin=True)
+    assignment = session.get(Assignment, assignment_id, options=[with_rules])
     if assignment is None or assignment.user_id != user.id:
         raise Missing("There is no such turn for you.")
     return assignment
@@ -65,12 +69,15 @@ def submit(session: Session, assignment: Assignment, submission: Submission, now
     whose place is gone is kept as late. A correction raises Conflict once the turn is closed.
     """
     turn = places.lock_turn(session, assignment.turn_id)
-    session.refresh(assignment)
-    stored = session.scalar(select(Ranking).where(Ranking.submission_key == submission.key))
-    if stored is not None:
-        return _same_again(stored, assignment, submission)
+    session.refresh(assignment, ["place", "state"])
+    known = (Ranking.submission_key == submission.key) | (Ranking.assignment_id == assignment.id)
+    found = session.scalars(select(Ranking).where(known).order_by(Ranking.version).options(WITHOUT_TEXT)).all()
+    same = next((each for each in found if each.submission_key == submission.key), None)
+    if same is not None:
+        return _same_again(same, assignment, submission)
     late = _comes_late(session, turn, assignment)
-    stored = _keep(session, assignment, submission, late=late, now=now or utcnow())
+    version = found[-1].version + 1 if found else 1
+    stored = _keep(session, assignment, submission, version, late=late, now=now or utcnow())
     if assignment.state is not AssignmentState.SUBMITTED:  # a correction is no further turn done
         assignment.finished_at = stored.created_at
     if late:
@@ -92,8 +99,15 @@ def latest(session: Session, assignment_id: int) -> Ranking | None:
 
 def counting(session: Session, turn_id: int) -> list[Ranking]:
     """The latest version of each ranking that holds a place of the turn, the first place first: none to two."""
-    submitted = [a for a in places.holders(session, turn_id) if a.state is AssignmentState.SUBMITTED]
-    return [found for a in submitted if (found := latest(session, a.id)) is not None]
+    versions = (
+        select(Ranking)
+        .join(Assignment, Ranking.assignment_id == Assignment.id)
+        .where(Assignment.turn_id == turn_id, Assignment.place.is_not(None))
+        .where(Assignment.state == AssignmentState.SUBMITTED)
+        .order_by(Assignment.place, Ranking.version)
+        .options(WITHOUT_TEXT)
+    )
+    return list({ranking.assignment_id: ranking for ranking in session.scalars(versions)}.values())
 
 
 def correctable(assignment: Assignment) -> bool:
@@ -161,11 +175,12 @@ def _comes_late(session: Session, turn: Turn, assignment: Assignment) -> bool:
     return assignment.purpose is Purpose.LABEL and not places.take_place(session, turn, assignment)
 
 
-def _keep(session: Session, assignment: Assignment, submission: Submission, *, late: bool, now: datetime) -> Ranking:
-    before = latest(session, assignment.id)
+def _keep(
+    session: Session, assignment: Assignment, submission: Submission, version: int, *, late: bool, now: datetime
+) -> Ranking:
     stored = Ranking(
         assignment=assignment,
-        version=1 if before is None else before.version + 1,
+        version=version,
         submission_key=submission.key,
         content_hash=submission.content_hash(),
         body=submission.ranking.to_json(),
@@ -182,8 +197,8 @@ def _keep(session: Session, assignment: Assignment, submission: Submission, *, l
         session.flush()
     except IntegrityError as error:  # the same key for another turn at the same moment
         raise Conflict("This form was submitted before with other content, which is kept. Reload to see it.") from error
-    action = "ranking kept as late" if late else "ranking submitted" if before is None else "ranking corrected"
-    audit.record(session, assignment.user_id, action, f"turn {assignment.turn_id}", version=stored.version)
+    action = "ranking kept as late" if late else "ranking submitted" if version == 1 else "ranking corrected"
+    audit.record(session, assignment.user_id, action, f"turn {assignment.turn_id}", version=version)
     return stored
 
 

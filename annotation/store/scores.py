@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from annotation.run_tables import Run, RunKind, RunState
 from annotation.store import audit, places
@@ -41,7 +41,7 @@ def with_responses(campaign_id: int, *, settled_too: bool) -> Select[Turn]:
     """The turns of a campaign that can be scored, in the order of their import; withdrawn ones are left out."""
     states = (*UNSETTLED, TurnState.SETTLED) if settled_too else UNSETTLED
     wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.state.in_(states))
-    return wanted.order_by(Turn.id)
+    return wanted.order_by(Turn.id).options(joinedload(Turn.dialogue, innerjoin=True), selectinload(Turn.responses))
 
 
 def take(session: Session, campaign_id: int, run_id: int, scored: Sequence[Scored]) -> int:
@@ -49,9 +49,9 @@ def take(session: Session, campaign_id: int, run_id: int, scored: Sequence[Score
     said = {(each.dialogue, each.number): each for each in scored}
     known = (
         select(Turn)
-        .join(Dialogue)
+        .join(Turn.dialogue)
         .where(Turn.campaign_id == campaign_id, Dialogue.external_id.in_({name for name, _ in said}))
-        .options(selectinload(Turn.responses))
+        .options(contains_eager(Turn.dialogue), selectinload(Turn.responses))
     )
     changes = [
         {"id": turn.id, "score_spread": found.spread, "best_score": found.best, "scored_by_run": run_id}
@@ -80,7 +80,8 @@ def flagged(session: Session, given: Flagging, *, after: tuple[float, int] | Non
     wanted = select(Turn).where(*_flagged(given))
     if after is not None:
         wanted = wanted.where(tuple_(Turn.best_score, Turn.id) > after)
-    return session.scalars(wanted.order_by(Turn.best_score, Turn.id).limit(limit)).all()
+    wanted = wanted.order_by(Turn.best_score, Turn.id).limit(limit)
+    return session.scalars(wanted.options(joinedload(Turn.dialogue, innerjoin=True))).all()
 
 
 def count_flagged(session: Session, given: Flagging) -> int:

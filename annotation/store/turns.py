@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
 from sqlalchemy import ColumnElement, exists, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, joinedload
 
 from annotation.refusals import Missing
 from annotation.tables import (
@@ -99,7 +99,9 @@ def listed(
     wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > after, *behind.conditions())
     if state is not None:
         wanted = wanted.where(Turn.state == state)
-    return session.scalars(wanted.order_by(Turn.id).limit(limit)).all()
+    return session.scalars(
+        wanted.order_by(Turn.id).limit(limit).options(joinedload(Turn.dialogue, innerjoin=True))
+    ).all()
 
 
 def review_of(session: Session, turn_id: int) -> Adjudication | None:

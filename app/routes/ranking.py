@@ -45,9 +45,10 @@ def start(request: Request, user: Annotator, session: Reading) -> HTMLResponse:
 @router.post("/rank/{campaign_id}/next")
 def next_turn(request: Request, campaign: CampaignRankedIn, user: Annotator, session: Writing) -> Response:
     """Reserves the next turn and opens it; a new version of the guideline is shown first."""
-    if guidelines.unread(session, user, campaign.id) is not None:
+    known, current = guidelines.standing(session, user.id, campaign.id)
+    if known is not None and known != current:
         return RedirectResponse(f"/rank/{campaign.id}/guideline", status_code=303)
-    return _open_next(request, session, user, campaign)
+    return _open_next(request, session, user, campaign, begins=known is None)
 
 
 @router.get("/rank/{campaign_id}/guideline")
@@ -152,12 +153,12 @@ def compare(request: Request, assignment: SeenAssignment, of: str) -> HTMLRespon
     return page(request, "rank/_compare.html", marked=marked)
 
 
-def _open_next(request: Request, session: Session, user: User, campaign: Campaign) -> Response:
+def _open_next(request: Request, session: Session, user: User, campaign: Campaign, *, begins: bool) -> Response:
     assignment = places.reserve_next(session, user, campaign)
     if assignment is None:
         why = places.why_nothing(session, user, campaign)
         return page(request, "rank/nothing.html", campaign=campaign, why=why)
-    if guidelines.last_read(session, user.id, campaign.id) is None:  # it stood on the page from which they began
+    if begins:  # it stood on the page from which they began
         guidelines.note_reading(session, user, campaigns.guideline(session, campaign.id))
     session.flush()
     return RedirectResponse(f"/assignments/{assignment.id}", status_code=303)
