@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from functools import cache, partial
+from functools import cache, lru_cache, partial
+from gettext import NullTranslations
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from babel.numbers import format_decimal, format_percent
 from fastapi import Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from annotation.abilities import Ability, Dimension
 from annotation.db import utcnow
@@ -41,6 +44,7 @@ def environment(locale: str) -> Environment:
     )
     env.install_gettext_translations(i18n.translations(locale), newstyle=True)  # type: ignore[attr-defined]
     env.globals |= {
+        "_": _sentences(i18n.translations(locale)),
         "locale": locale,
         "locales": i18n.LOCALES,
         "abilities": list(Ability),
@@ -65,6 +69,20 @@ def environment(locale: str) -> Environment:
         "circled": lambda number: "①②③④⑤⑥⑦⑧⑨"[int(number) - 1],
     }
     return env
+
+
+def _sentences(catalogue: NullTranslations) -> Callable[..., Markup]:
+    """``_`` of the templates. A page says some 130 sentences, nearly all as they stand: those are looked up once."""
+
+    def filled(message: str, parts: Mapping[str, object]) -> Markup:
+        return Markup(catalogue.gettext(message)) % parts  # noqa: S704  (our own; what is put into it is escaped)
+
+    whole = lru_cache(2048)(partial(filled, parts={}))
+
+    def said(message: str, **parts: object) -> Markup:
+        return filled(message, parts) if parts else whole(message)
+
+    return said
 
 
 @cache
