@@ -117,8 +117,7 @@ def _server_of(site: Site) -> list[int]:
     if site.backend == "sqlite":
         return []
     with database(site.url) as opened, opened.reading() as session:
-        own = session.scalar(text("SELECT pg_backend_pid()"))
-    return [psutil.Process(own).ppid()] if own else []
+        return [psutil.Process(session.scalar(text("SELECT pg_backend_pid()"))).ppid()]
 
 
 @dataclass(frozen=True)
