@@ -90,12 +90,14 @@ def _finished(item: dict[str, Any]) -> dict[str, Any]:
 
 
 def _operation(method: str, operation: dict[str, Any]) -> dict[str, Any]:
-    """An operation with its docstring as summary, and every refusal that it may answer with."""
+    """An operation with its docstring's first line as summary, and every refusal that it may answer with."""
     statuses = ALWAYS if method == "get" else ALWAYS + ON_CHANGE
     refusals = {status: {"$ref": f"#/components/responses/{_name(status)}"} for status in sorted(statuses)}
+    summary, _, more = operation.pop("description").strip().partition("\n\n")
     return {
         **operation,
-        "summary": operation.pop("description").strip().removesuffix("."),
+        "summary": summary.removesuffix("."),
+        **({"description": more} if more else {}),
         "responses": {**operation["responses"], **refusals},
     }
 

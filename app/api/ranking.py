@@ -154,7 +154,7 @@ def reserve_next(
 ) -> AssignmentShape | None:
     """Reserve the next turn: the one you hold, else a new one; 204 where nothing is left
 
-    409 while there is a version of the guideline that you were not shown yet: get it first.
+    It answers 409 while there is a version of the guideline that you were not shown yet: get it first.
     """
     if guidelines.unread(session, user, campaign.id) is not None:
         raise Conflict("There is a new version of the guideline: get it first, then ask for the next turn again.")

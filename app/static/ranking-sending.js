@@ -110,16 +110,16 @@ class RankingSending {
     return new FormData(this.form);
   }
 
-  // The answer; null where there is none yet and ``again`` will be called. What is kept alive arrives though the page
-  // is left meanwhile.
+  // The answer; null where there is none yet and ``again`` will be called. A draft is kept alive: it arrives though the
+  // page is left meanwhile. It is not sent again beside a submission, which holds the same and is itself sent again.
   async send(path, body, again, keepalive = false) {
-    let answer;
+    let answer = null;
     try {
       answer = await fetch(path, { method: "POST", body, headers: { "HX-Request": "true" }, keepalive });
-    } catch {
-      this.away(again);
-      return null;
-    }
+    } catch { /* nobody was reached */ }
+    const reached = answer !== null && answer.status !== 401 && answer.status < 500;
+    if (!reached && keepalive && this.submitting) return null;
+    if (answer === null) { this.away(again); return null; }
     if (answer.status === 401) { this.logInAgain(again); return null; }
     if (answer.status >= 500) { this.away(again); return null; }
     return answer;

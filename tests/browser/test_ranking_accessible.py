@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
-from annotation.store import campaigns, imports
+from annotation.store import campaigns, imports, people
 from tests.browser.desk import Desk, a_desk
 from tests.browser.seat import Seat, a_browser
 from tests.browser.test_accessible import broken
@@ -83,9 +83,14 @@ def handing_back(seat: Seat, _: Desk) -> None:
     seat.press(["Escape", "u"])
 
 
-def logged_out(seat: Seat, _: Desk) -> None:
+def logged_out(seat: Seat, desk: Desk) -> None:
+    """Their logins have ended at the server, as after a night."""
     seat.press(["Escape"])
-    seat.page.context.clear_cookies(name="zhongjing")
+    expect(seat.page.locator("dialog[open]")).to_have_count(0)
+    with desk.database.writing() as session:
+        ranker = people.by_login(session, "li")
+        assert ranker is not None
+        people.end_sessions(session, ranker.id)
     seat.press(["Enter"])
     expect(seat.page.locator("#again")).to_be_visible()
 
