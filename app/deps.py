@@ -168,7 +168,7 @@ Admin = Annotated[User, Depends(admin)]
 
 def own_assignment(assignment_id: int, user: Annotator, session: Writing) -> Assignment:
     """The assignment, if it is theirs, to work on."""
-    return rankings.own_assignment(session, user, assignment_id)
+    return rankings.own_assignment(session, user, assignment_id, texts=False)
 
 
 def seen_assignment(assignment_id: int, user: Annotator, session: Reading) -> Assignment:

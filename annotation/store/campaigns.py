@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy import Integer, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
@@ -32,6 +32,26 @@ from annotation.tables import (
 
 AT_WORK = timedelta(hours=12)
 """Who was seen within so long counts as at work."""
+
+_IN_CAMPAIGN = bindparam("campaign_id", type_=Integer)
+_RANKED_IN = (
+    select(Campaign).join(Membership).where(Membership.user_id == bindparam("user_id"), Campaign.id == _IN_CAMPAIGN)
+)
+_IN_FORCE = select(Guideline).where(Guideline.campaign_id == _IN_CAMPAIGN).order_by(Guideline.version.desc()).limit(1)
+_BROWSING = exists().where(LoginSession.user_id == User.id, LoginSession.seen_at > bindparam("lately"))
+_CALLING = exists().where(AccessToken.user_id == User.id, AccessToken.used_at > bindparam("lately"))
+_MEMBERS_SEEN = (
+    select(User.id, _BROWSING | _CALLING)
+    .join(Membership, Membership.user_id == User.id)
+    .where(Membership.campaign_id == _IN_CAMPAIGN, User.state == UserState.ACTIVE)
+)
+_RANKED_SINCE = (
+    select(func.count(Ranking.id))
+    .join(Ranking.assignment)
+    .where(Assignment.user_id == bindparam("user_id"), Assignment.finished_at > bindparam("since"))
+    .where(Ranking.version == 1, Ranking.created_at > bindparam("since"))
+)
+"""What is asked with every turn is put together once: that costs more than to ask."""
 
 
 def every(session: Session) -> Sequence[Campaign]:
@@ -137,8 +157,7 @@ def memberships(session: Session, campaign_id: int) -> Sequence[Membership]:
 
 def guideline(session: Session, campaign_id: int) -> Guideline:
     """The guideline in force."""
-    newest = select(Guideline).where(Guideline.campaign_id == campaign_id).order_by(Guideline.version.desc()).limit(1)
-    return session.scalars(newest).one()
+    return session.scalars(_IN_FORCE, {"campaign_id": campaign_id}).one()
 
 
 def revise_guideline(session: Session, campaign: Campaign, text: str, *, actor_id: int | None) -> Guideline:
@@ -163,11 +182,8 @@ def at_work(session: Session, campaign_id: int, now: datetime | None = None) -> 
 
     Who is away without having been paused must not hold up the others: evenness waits for whoever is behind.
     """
-    lately = (now or utcnow()) - AT_WORK
-    browsing = exists().where(LoginSession.user_id == User.id, LoginSession.seen_at > lately)
-    seen = browsing | exists().where(AccessToken.user_id == User.id, AccessToken.used_at > lately)
-    active = select(User.id, seen).join(Membership, Membership.user_id == User.id)
-    rows = session.execute(active.where(Membership.campaign_id == campaign_id, User.state == UserState.ACTIVE)).all()
+    values = {"campaign_id": campaign_id, "lately": (now or utcnow()) - AT_WORK}
+    rows = session.execute(_MEMBERS_SEEN, values).all()
     return [user_id for user_id, here in rows if here] or [user_id for user_id, _ in rows]
 
 
@@ -205,8 +221,7 @@ def campaigns_of(session: Session, user_id: int) -> Sequence[Campaign]:
 
 def ranked_in(session: Session, user_id: int, campaign_id: int) -> Campaign:
     """The campaign, open or not, if somebody ranks in it; raises Missing."""
-    mine = select(Campaign).join(Membership).where(Membership.user_id == user_id, Campaign.id == campaign_id)
-    campaign = session.scalar(mine)
+    campaign = session.scalar(_RANKED_IN, {"user_id": user_id, "campaign_id": campaign_id})
     if campaign is None:
         raise Missing("This campaign does not exist.")
     return campaign
@@ -215,9 +230,7 @@ def ranked_in(session: Session, user_id: int, campaign_id: int) -> Campaign:
 def rankings_today(session: Session, user_id: int, now: datetime | None = None) -> int:
     """How many turns somebody has ranked in the last 24 hours."""
     since = (now or utcnow()) - timedelta(hours=24)
-    lately = (Assignment.user_id == user_id) & (Assignment.finished_at > since)
-    mine = select(func.count(Ranking.id)).join(Ranking.assignment).where(lately)
-    return session.scalar(mine.where(Ranking.version == 1, Ranking.created_at > since)) or 0
+    return session.scalar(_RANKED_SINCE, {"user_id": user_id, "since": since}) or 0
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from annotation.measure_tables import GuidelineReading
 from annotation.refusals import Missing
-from annotation.store import campaigns
 from annotation.tables import Guideline, User
+
+_READ = select(func.max(Guideline.version)).join(GuidelineReading, GuidelineReading.guideline_id == Guideline.id)
+_IN_CAMPAIGN = Guideline.campaign_id == bindparam("campaign_id")
+_STANDING = select(
+    _READ.where(_IN_CAMPAIGN, GuidelineReading.user_id == bindparam("user_id")).scalar_subquery(),
+    select(func.max(Guideline.version)).where(_IN_CAMPAIGN).scalar_subquery(),
+)
+_THEIRS = (GuidelineReading.guideline_id == Guideline.id) & (GuidelineReading.user_id == bindparam("user_id"))
+_MADE_UNDER = (
+    select(Guideline.id)
+    .outerjoin(GuidelineReading, _THEIRS)
+    .where(_IN_CAMPAIGN)
+    .order_by(GuidelineReading.user_id.is_(None), Guideline.version.desc())
+    .limit(1)
+)
 
 
 @dataclass(frozen=True)
@@ -24,10 +38,7 @@ class Revision:
 
 def standing(session: Session, user_id: int, campaign_id: int) -> tuple[int | None, int]:
     """The newest version that somebody was shown, None where they have begun nothing, and the version in force."""
-    read = select(func.max(Guideline.version)).join(GuidelineReading, GuidelineReading.guideline_id == Guideline.id)
-    theirs = read.where(Guideline.campaign_id == campaign_id, GuidelineReading.user_id == user_id).scalar_subquery()
-    newest = select(func.max(Guideline.version)).where(Guideline.campaign_id == campaign_id).scalar_subquery()
-    known, current = session.execute(select(theirs, newest)).one()
+    known, current = session.execute(_STANDING, {"user_id": user_id, "campaign_id": campaign_id}).one()
     return known, current
 
 
@@ -65,6 +76,8 @@ def note_reading(session: Session, user: User, guideline: Guideline) -> None:
     session.execute(reading.on_conflict_do_nothing())
 
 
-def made_under(session: Session, user_id: int, campaign_id: int) -> Guideline:
-    """The version that a ranking of theirs follows: the one that they were shown, else the one in force."""
-    return last_read(session, user_id, campaign_id) or campaigns.guideline(session, campaign_id)
+def made_under(session: Session, user_id: int, campaign_id: int) -> int:
+    """The id of the version that a ranking of theirs follows: the one they were shown, else the one in force."""
+    found = session.scalar(_MADE_UNDER, {"user_id": user_id, "campaign_id": campaign_id})
+    assert found is not None
+    return found

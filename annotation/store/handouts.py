@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, exists, func, select, text
+from sqlalchemy import BindParameter, ColumnElement, exists, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from annotation.measure_tables import CalibrationRound, CalibrationTurn
@@ -20,7 +20,7 @@ def due(draw: float, *, repeat_share: float, gold_share: float) -> Purpose:
     return Purpose.GOLD if draw < repeat_share + gold_share else Purpose.LABEL
 
 
-def blind_round(campaign_id: int) -> ColumnElement[bool]:
+def blind_round(campaign_id: int | BindParameter[int]) -> ColumnElement[bool]:
     """That a calibration round of the campaign is ranked blind."""
     blind = CalibrationRound.revealed_at.is_(None) & CalibrationRound.closed_at.is_(None)
     return exists().where(CalibrationRound.campaign_id == campaign_id, blind)

@@ -10,11 +10,13 @@ import enum
 import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from math import comb
 
-from sqlalchemy import Select, case, exists, func, literal, select, text, update
+from sqlalchemy import Select, bindparam, case, exists, func, literal, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session, aliased, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from annotation.assignment import choices
 from annotation.db import utcnow
@@ -22,7 +24,7 @@ from annotation.measure_tables import NamedPlace
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit, campaigns, counted, handouts, hooks, limits, naming, turn_queue
 from annotation.store.limits import Limit
-from annotation.store.turn_queue import Found, Seeker
+from annotation.store.turn_queue import CAMPAIGN, USER, Found, Seeker
 from annotation.tables import (
     Assignment,
     AssignmentState,
@@ -48,11 +50,47 @@ ATTEMPTS = 100
 """Each is lost only to somebody who took a place in that moment."""
 
 
+_LOCKED = (
+    select(Turn)
+    .where(Turn.id == bindparam("turn_id"))
+    .with_for_update(of=Turn)
+    .options(*turn_queue.LIGHT)
+    .execution_options(populate_existing=True)
+)
+_HELD = (
+    select(Assignment)
+    .join(Turn)
+    .where(Assignment.user_id == USER, Assignment.state == AssignmentState.RESERVED, Turn.campaign_id == CAMPAIGN)
+    .where(Turn.state.in_((*WAITING_FOR_RANKINGS, TurnState.CONTESTED)) | (Assignment.purpose != Purpose.LABEL))
+    .order_by(Assignment.id)
+    .limit(1)
+)
+_HOLDERS = (
+    select(Assignment)
+    .where(Assignment.turn_id == bindparam("turn_id"), Assignment.place.is_not(None))
+    .order_by(Assignment.place)
+)
+_KNOWN = (
+    select(Assignment)
+    .where(Assignment.turn_id == bindparam("turn_id"), Assignment.purpose == Purpose.LABEL)
+    .order_by(Assignment.place)
+)
+_EXTENDED = (
+    update(Assignment)
+    .where(Assignment.id == bindparam("held"), Assignment.state == AssignmentState.RESERVED)
+    .values(leased_until=bindparam("until"))
+    .returning(Assignment.id)
+    .execution_options(synchronize_session=False)
+)
+_SHARED = select(PairCount.low_user_id, PairCount.high_user_id, PairCount.turns).where(
+    PairCount.campaign_id == CAMPAIGN
+)
+"""What is asked with every turn is put together once: that costs more than to ask."""
+
+
 def lock_turn(session: Session, turn_id: int) -> Turn:
-    """The turn, which nobody else changes until this transaction ends."""
-    turn = session.scalar(
-        select(Turn).where(Turn.id == turn_id).with_for_update(of=Turn).execution_options(populate_existing=True)
-    )
+    """The turn, which nobody else changes until this transaction ends; its texts are read when they are asked for."""
+    turn = session.scalar(_LOCKED, {"turn_id": turn_id})
     if turn is None:
         raise Missing("This turn does not exist.")
     return turn
@@ -66,7 +104,8 @@ def reserve_next(session: Session, user: User, campaign: Campaign, now: datetime
     each waits for the one before, so all of them come to hold the same turn.
     """
     now = now or utcnow()
-    seat = session.execute(_seat(user.id, campaign.id)).one_or_none()
+    here = {"user_id": user.id, "campaign_id": campaign.id}
+    seat = session.execute(_seat(), here).one_or_none()
     held = held_by(session, user.id, campaign.id)
     if held is not None and _extend(session, held, campaign, now):
         return held
@@ -87,16 +126,7 @@ def reserve_next(session: Session, user: User, campaign: Campaign, now: datetime
 
 def held_by(session: Session, user_id: int, campaign_id: int) -> Assignment | None:
     """The reserved assignment of somebody in a campaign, of a turn that can still use their ranking."""
-    useful = Turn.state.in_((*WAITING_FOR_RANKINGS, TurnState.CONTESTED)) | (Assignment.purpose != Purpose.LABEL)
-    held = (
-        select(Assignment)
-        .join(Turn)
-        .where(Assignment.user_id == user_id, Assignment.state == AssignmentState.RESERVED)
-        .where(Turn.campaign_id == campaign_id, useful)
-        .order_by(Assignment.id)
-        .limit(1)
-    )
-    return session.scalar(held)
+    return session.scalar(_HELD, {"user_id": user_id, "campaign_id": campaign_id})
 
 
 def renew(session: Session, assignment: Assignment, now: datetime | None = None) -> bool:
@@ -209,8 +239,7 @@ def _take_place(session: Session, turn: Turn, assignment: Assignment, others: Se
 
 def holders(session: Session, turn_id: int) -> Sequence[Assignment]:
     """The one or two assignments that hold a place of the turn, the first place first."""
-    held = select(Assignment).where(Assignment.turn_id == turn_id, Assignment.place.is_not(None))
-    return session.scalars(held.order_by(Assignment.place)).all()
+    return session.scalars(_HOLDERS, {"turn_id": turn_id}).all()
 
 
 def left_for(session: Session, user: User, campaign: Campaign, now: datetime | None = None) -> int:
@@ -221,12 +250,10 @@ def left_for(session: Session, user: User, campaign: Campaign, now: datetime | N
     """
     queue = (Turn.campaign_id == campaign.id) & turn_queue.QUEUED
     free = counted.of(session, ("queue", campaign.id), select(func.count(Turn.id)).where(queue))
-    begun, had, named = session.execute(_own_part(user.id, campaign.id)).one()
-    held = held_by(session, user.id, campaign.id) is not None
-    left: int = max(0, free - begun - had) + named + held
-    membership = session.get(Membership, (campaign.id, user.id))
-    most = None if membership is None else limits.allowance(session, membership, now).left
-    return left if most is None else min(left, max(most, int(held)))
+    own = session.execute(_own_part(), {"user_id": user.id, "campaign_id": campaign.id}).one()
+    left: int = max(0, free - own.begun - own.handed_back) + own.named + own.held
+    most = None if own.Membership is None else limits.allowance(session, own.Membership, now).left
+    return left if most is None else min(left, max(most, int(own.held)))
 
 
 class Nothing(enum.StrEnum):
@@ -253,31 +280,40 @@ def why_nothing(session: Session, user: User, campaign: Campaign, now: datetime 
     return Nothing.KEPT if left_for(session, user, campaign, now) else Nothing.DONE
 
 
-def _own_part(user_id: int, campaign_id: int) -> Select[int, int, int]:
-    """Of the queue: what they have begun themselves, and what they handed back; beside it, what is named for them."""
-    queue = select(func.count(Turn.id)).where(Turn.campaign_id == campaign_id, turn_queue.QUEUED)
-    begun = queue.where(Turn.places_taken == 1, Turn.holder_id == user_id)
-    own = (Assignment.user_id == user_id) & (Assignment.purpose == Purpose.LABEL)
+@cache
+def _own_part() -> Select[int, int, int, bool, Membership]:
+    """Of the queue: what they have begun themselves, and what they handed back; beside it, what is theirs alone."""
+    queue = select(func.count(Turn.id)).where(Turn.campaign_id == CAMPAIGN, turn_queue.QUEUED)
+    begun = queue.where(Turn.places_taken == 1, Turn.holder_id == USER)
+    own = (Assignment.user_id == USER) & (Assignment.purpose == Purpose.LABEL)
     handed_back = queue.join(Assignment, Assignment.turn_id == Turn.id).where(
         own, Assignment.state == AssignmentState.CANNOT_JUDGE
     )
-    kept = (NamedPlace.user_id == user_id) & NamedPlace.taken.is_(False) & Turn.state.in_(WAITING_FOR_RANKINGS)
+    kept = (NamedPlace.user_id == USER) & NamedPlace.taken.is_(False) & Turn.state.in_(WAITING_FOR_RANKINGS)
     only_theirs = Turn.places_taken + Turn.places_named >= PLACES
     named = select(func.count(Turn.id)).join(NamedPlace, NamedPlace.turn_id == Turn.id)
-    named = named.where(Turn.campaign_id == campaign_id, kept, only_theirs)
-    return select(begun.scalar_subquery(), handed_back.scalar_subquery(), named.scalar_subquery())
-
-
-def _seat(user_id: int, campaign_id: int) -> Select[Membership, UserState, bool, bool]:
-    """Somebody's membership, locked, with whether anything waits for them that is not the ordinary next turn."""
-    is_named = exists().where(NamedPlace.user_id == user_id, NamedPlace.taken.is_(False))
-    mine = (Membership.campaign_id == campaign_id) & (Membership.user_id == user_id)
+    named = named.where(Turn.campaign_id == CAMPAIGN, kept, only_theirs)
+    numbers = (("begun", begun), ("handed_back", handed_back), ("named", named))
+    member = (Membership.user_id == User.id) & (Membership.campaign_id == CAMPAIGN)
     return (
-        select(
-            Membership, User.state, is_named.label("is_named"), handouts.blind_round(campaign_id).label("calibrates")
-        )
+        select(*(query.scalar_subquery().label(name) for name, query in numbers), _HELD.exists().label("held"))
+        .add_columns(Membership)
+        .select_from(User)
+        .outerjoin(Membership, member)
+        .where(User.id == USER)
+        .options(lazyload(Membership.user))
+    )
+
+
+@cache
+def _seat() -> Select[Membership, UserState, bool, bool]:
+    """Somebody's membership, locked, with whether anything waits for them that is not the ordinary next turn."""
+    is_named = exists().where(NamedPlace.user_id == USER, NamedPlace.taken.is_(False))
+    calibrates = handouts.blind_round(CAMPAIGN)
+    return (
+        select(Membership, User.state, is_named.label("is_named"), calibrates.label("calibrates"))
         .join(User, User.id == Membership.user_id)
-        .where(mine)
+        .where(Membership.campaign_id == CAMPAIGN, Membership.user_id == USER)
         .with_for_update(of=Membership)
         .options(lazyload(Membership.user))
         .execution_options(populate_existing=True)
@@ -286,9 +322,10 @@ def _seat(user_id: int, campaign_id: int) -> Select[Membership, UserState, bool,
 
 def _extend(session: Session, assignment: Assignment, campaign: Campaign, now: datetime) -> bool:
     until = now + timedelta(minutes=campaign.lease_minutes)
-    still = (Assignment.id == assignment.id) & (Assignment.state == AssignmentState.RESERVED)
-    extended = update(Assignment).where(still).values(leased_until=until).returning(Assignment.id)
-    return session.scalar(extended) is not None
+    if session.scalar(_EXTENDED, {"held": assignment.id, "until": until}) is None:
+        return False
+    set_committed_value(assignment, "leased_until", until)
+    return True
 
 
 def _find(session: Session, seeker: Seeker) -> Found | None:
@@ -323,8 +360,7 @@ def _by_rule(session: Session, seeker: Seeker) -> Found | None:
 
 def _take(session: Session, found: Found, user: User, campaign: Campaign, now: datetime) -> Assignment:
     turn = found.turn
-    on_turn = select(Assignment).where(Assignment.turn_id == turn.id, Assignment.purpose == Purpose.LABEL)
-    known = session.scalars(on_turn.order_by(Assignment.place)).all()
+    known = session.scalars(_KNOWN, {"turn_id": turn.id}).all()
     assignment = next((each for each in known if each.user_id == user.id), None)
     if assignment is None:
         order = random.SystemRandom().sample(range(campaign.k), campaign.k)
@@ -339,10 +375,9 @@ def _take(session: Session, found: Found, user: User, campaign: Campaign, now: d
 
 def _shared(session: Session, seeker: Seeker, team: Sequence[int]) -> tuple[dict[int, int], int]:
     """How much this annotator shares with each other, and how much that pair of the team shares that shares least."""
-    counted_ones = (PairCount.campaign_id == seeker.campaign_id) & PairCount.low_user_id.in_(team)
-    counted_ones &= PairCount.high_user_id.in_(team)
-    rows = session.execute(select(PairCount.low_user_id, PairCount.high_user_id, PairCount.turns).where(counted_ones))
-    pairs = {(low, high): turns for low, high, turns in rows}
+    rows = session.execute(_SHARED, {"campaign_id": seeker.campaign_id})
+    here = set(team)
+    pairs = {(low, high): turns for low, high, turns in rows if low in here and high in here}
     least = min(pairs.values(), default=0) if len(pairs) == comb(len(team), 2) else 0
     me = seeker.user_id
     return {high if low == me else low: turns for (low, high), turns in pairs.items() if me in (low, high)}, least

@@ -8,17 +8,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Executable, String, bindparam, delete, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, lazyload
+from sqlalchemy.orm.attributes import set_committed_value
 
 from annotation import ranking as rules
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
-from annotation.store import audit, calibration, guidelines, hooks, places
+from annotation.store import audit, calibration, guidelines, hooks, places, turn_queue
 from annotation.tables import (
     Assignment,
     AssignmentState,
@@ -34,6 +37,49 @@ from annotation.tables import (
 
 WITHOUT_TEXT = lazyload(Ranking.guideline)
 """A guideline is long, and which one it was does not matter to what follows from a ranking."""
+
+_OF_USER = select(Assignment).where(
+    Assignment.id == bindparam("assignment_id"), Assignment.user_id == bindparam("user_id")
+)
+_WITH_TURN = joinedload(Assignment.turn, innerjoin=True)
+_WITH_RULES = joinedload(Turn.campaign, innerjoin=True)
+_TO_SHOW = _OF_USER.options(_WITH_TURN.options(_WITH_RULES))
+_TO_WORK_ON = _OF_USER.options(_WITH_TURN.options(_WITH_RULES, *turn_queue.WITHOUT_TEXTS))
+_AS_IT_STANDS = (
+    select(Assignment.place, Assignment.state, Ranking)
+    .outerjoin(
+        Ranking,
+        (Ranking.assignment_id == bindparam("assignment_id")) | (Ranking.submission_key == bindparam("submission_key")),
+    )
+    .where(Assignment.id == bindparam("assignment_id"))
+    .order_by(Ranking.version)
+    .options(WITHOUT_TEXT)
+)
+_COUNTING = (
+    select(Ranking)
+    .join(Assignment, Ranking.assignment_id == Assignment.id)
+    .where(Assignment.turn_id == bindparam("turn_id"), Assignment.place.is_not(None))
+    .where(Assignment.state == AssignmentState.SUBMITTED)
+    .order_by(Assignment.place, Ranking.version)
+    .options(WITHOUT_TEXT)
+)
+_LATEST = (
+    select(Ranking)
+    .where(Ranking.assignment_id == bindparam("assignment_id"))
+    .order_by(Ranking.version.desc())
+    .limit(1)
+    .options(WITHOUT_TEXT)
+)
+_DRAFT_DONE = delete(Draft).where(Draft.assignment_id == bindparam("of")).execution_options(synchronize_session=False)
+_BY_THIS_WINDOW = Draft.body["key"].as_string() == bindparam("window", type_=String)
+_SAVED_AGAIN = (
+    update(Draft)
+    .where(Draft.assignment_id == bindparam("of"), (Draft.revision == bindparam("known")) | _BY_THIS_WINDOW)
+    .values(revision=Draft.revision + 1, body=bindparam("form"), updated_at=bindparam("now"))
+    .returning(Draft.revision)
+    .execution_options(synchronize_session=False)
+)
+"""What every request asks for is put together once: that costs more than to ask."""
 
 CLOSED = "This turn has been closed in the meantime, so its ranking can no longer be changed. Yours is kept as it was."
 
@@ -53,11 +99,14 @@ class Submission:
         return hashlib.sha256(content.encode()).hexdigest()
 
 
-def own_assignment(session: Session, user: User, assignment_id: int) -> Assignment:
-    """The assignment, if it is this user's; to anybody else it does not exist."""
-    with_rules = joinedload(Assignment.turn, innerjoin=True).joinedload(Turn.campaign, innerjoin=True)
-    assignment = session.get(Assignment, assignment_id, options=[with_rules])
-    if assignment is None or assignment.user_id != user.id:
+def own_assignment(session: Session, user: User, assignment_id: int, *, texts: bool = True) -> Assignment:
+    """The assignment, if it is this user's; to anybody else it does not exist.
+
+    Without ``texts`` those of the turn are read when they are asked for.
+    """
+    mine = _TO_SHOW if texts else _TO_WORK_ON
+    assignment = session.scalar(mine, {"assignment_id": assignment_id, "user_id": user.id})
+    if assignment is None:
         raise Missing("There is no such turn for you.")
     return assignment
 
@@ -69,45 +118,34 @@ def submit(session: Session, assignment: Assignment, submission: Submission, now
     whose place is gone is kept as late. A correction raises Conflict once the turn is closed.
     """
     turn = places.lock_turn(session, assignment.turn_id)
-    session.refresh(assignment, ["place", "state"])
-    known = (Ranking.submission_key == submission.key) | (Ranking.assignment_id == assignment.id)
-    found = session.scalars(select(Ranking).where(known).order_by(Ranking.version).options(WITHOUT_TEXT)).all()
+    found = _known(session, assignment, submission.key)
     same = next((each for each in found if each.submission_key == submission.key), None)
     if same is not None:
         return _same_again(same, assignment, submission)
     late = _comes_late(session, turn, assignment)
     version = found[-1].version + 1 if found else 1
-    stored = _keep(session, assignment, submission, version, late=late, now=now or utcnow())
+    stored = _version(session, assignment, submission, version, late=late, now=now or utcnow())
     if assignment.state is not AssignmentState.SUBMITTED:  # a correction is no further turn done
         assignment.finished_at = stored.created_at
-    if late:
-        if assignment.state is AssignmentState.RESERVED:  # nothing keeps its annotator any longer
-            places.leave_place(session, turn, assignment, AssignmentState.EXPIRED)
-    else:
+    if not late:
         assignment.state = AssignmentState.SUBMITTED
-        session.flush()
-        if assignment.purpose is Purpose.LABEL:  # the others measure people and settle nothing
-            _move_on(session, turn, stored.created_at)
+    _keep(session, stored)
+    if not late and assignment.purpose is Purpose.LABEL:  # the others measure people and settle nothing
+        _move_on(session, turn, stored.created_at)
+    if late and assignment.state is AssignmentState.RESERVED:  # nothing keeps its annotator any longer
+        places.leave_place(session, turn, assignment, AssignmentState.EXPIRED)
     return stored
 
 
 def latest(session: Session, assignment_id: int) -> Ranking | None:
     """The version that counts."""
-    versions = select(Ranking).where(Ranking.assignment_id == assignment_id).order_by(Ranking.version.desc())
-    return session.scalar(versions.limit(1))
+    return session.scalar(_LATEST, {"assignment_id": assignment_id})
 
 
 def counting(session: Session, turn_id: int) -> list[Ranking]:
     """The latest version of each ranking that holds a place of the turn, the first place first: none to two."""
-    versions = (
-        select(Ranking)
-        .join(Assignment, Ranking.assignment_id == Assignment.id)
-        .where(Assignment.turn_id == turn_id, Assignment.place.is_not(None))
-        .where(Assignment.state == AssignmentState.SUBMITTED)
-        .order_by(Assignment.place, Ranking.version)
-        .options(WITHOUT_TEXT)
-    )
-    return list({ranking.assignment_id: ranking for ranking in session.scalars(versions)}.values())
+    versions = session.scalars(_COUNTING, {"turn_id": turn_id})
+    return list({ranking.assignment_id: ranking for ranking in versions}.values())
 
 
 def correctable(assignment: Assignment) -> bool:
@@ -128,27 +166,35 @@ def late_ones(session: Session, campaign_id: int) -> Sequence[Ranking]:
 
 def draft_of(session: Session, assignment_id: int) -> Draft | None:
     """The saved draft, if there is one."""
-    return session.get(Draft, assignment_id)
+    return session.get(Draft, assignment_id, populate_existing=True)
 
 
 def save_draft(session: Session, assignment: Assignment, revision: int, body: dict[str, Any]) -> int:
     """Keeps the form as it stands and renews the lease; returns the new revision.
 
     ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict. A body
-    with the ``key`` of the window that saved last is never behind.
+    with the ``key`` of the window that saved last is never behind: the answer to its own save may have been lost.
     """
     if not places.renew(session, assignment):  # a correction has no lease, but is saved by one window at a time as well
         session.execute(select(Assignment.id).where(Assignment.id == assignment.id).with_for_update())
-    draft = session.get(Draft, assignment.id, populate_existing=True)
-    current = 0 if draft is None else draft.revision
-    repeated = draft is not None and "key" in body and draft.body.get("key") == body["key"]
-    if revision != current and not repeated:  # the answer to a window's own save may have been lost
+    saved = _SAVED_AGAIN if revision else _saved_first(session.get_bind().dialect.name)
+    values = {"of": assignment.id, "form": body, "now": utcnow(), "window": body.get("key"), "known": revision}
+    current: int | None = session.scalar(saved, values)
+    if current is None:
         raise Conflict("This turn is open in another window that is further on: continue there, or reload this one.")
-    if draft is None:
-        draft = Draft(assignment_id=assignment.id, revision=0, body={})
-        session.add(draft)
-    draft.revision, draft.body, draft.updated_at = current + 1, body, utcnow()
-    return draft.revision
+    return current
+
+
+@cache
+def _saved_first(dialect: str) -> Executable:
+    """A draft from a form that knew of none; one that is there is saved over by the window that saved it alone."""
+    insert = postgresql.insert if dialect == "postgresql" else sqlite.insert
+    first = insert(Draft).values(
+        assignment_id=bindparam("of"), revision=1, body=bindparam("form"), updated_at=bindparam("now")
+    )
+    further = {"revision": Draft.revision + 1, "body": first.excluded.body, "updated_at": first.excluded.updated_at}
+    saved = first.on_conflict_do_update(index_elements=["assignment_id"], set_=further, where=_BY_THIS_WINDOW)
+    return saved.returning(Draft.revision)
 
 
 def read(ranking: Ranking) -> rules.Ranking:
@@ -175,31 +221,45 @@ def _comes_late(session: Session, turn: Turn, assignment: Assignment) -> bool:
     return assignment.purpose is Purpose.LABEL and not places.take_place(session, turn, assignment)
 
 
-def _keep(
+def _known(session: Session, assignment: Assignment, key: str) -> list[Ranking]:
+    """The versions of a ranking, and whatever came under the same key; the assignment is then as it stands now."""
+    wanted = {"assignment_id": assignment.id, "submission_key": key}
+    rows = session.execute(_AS_IT_STANDS, wanted).all()
+    set_committed_value(assignment, "place", rows[0].place)
+    set_committed_value(assignment, "state", rows[0].state)
+    return [row.Ranking for row in rows if row.Ranking is not None]
+
+
+def _version(
     session: Session, assignment: Assignment, submission: Submission, version: int, *, late: bool, now: datetime
 ) -> Ranking:
-    stored = Ranking(
+    return Ranking(
         assignment=assignment,
         version=version,
         submission_key=submission.key,
         content_hash=submission.content_hash(),
         body=submission.ranking.to_json(),
         response_order=assignment.response_order,
-        guideline=guidelines.made_under(session, assignment.user_id, assignment.turn.campaign_id),
+        guideline_id=guidelines.made_under(session, assignment.user_id, assignment.turn.campaign_id),
         note=submission.note,
         active_seconds=submission.active_seconds,
         late=late,
         created_at=now,
     )
+
+
+def _keep(session: Session, stored: Ranking) -> None:
+    """Writes a version, with what it did to its assignment, and drops the draft that it came from."""
+    assignment = stored.assignment
+    action = "ranking corrected" if stored.version > 1 else "ranking submitted"
+    action = "ranking kept as late" if stored.late else action
+    audit.record(session, assignment.user_id, action, f"turn {assignment.turn_id}", version=stored.version)
     session.add(stored)
-    session.query(Draft).filter(Draft.assignment_id == assignment.id).delete()
     try:
         session.flush()
     except IntegrityError as error:  # the same key for another turn at the same moment
         raise Conflict("This form was submitted before with other content, which is kept. Reload to see it.") from error
-    action = "ranking kept as late" if late else "ranking submitted" if version == 1 else "ranking corrected"
-    audit.record(session, assignment.user_id, action, f"turn {assignment.turn_id}", version=version)
-    return stored
+    session.execute(_DRAFT_DONE, {"of": assignment.id})
 
 
 def _move_on(session: Session, turn: Turn, now: datetime) -> None:

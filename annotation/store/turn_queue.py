@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, distinct, exists, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Integer, Select, and_, bindparam, distinct, exists, func, or_, select, text
 from sqlalchemy.orm import Session, aliased, defer, lazyload
 
 from annotation.assignment import Begin, Choice, Join, chance_of
@@ -33,15 +33,11 @@ LATELY_RANKED = 20
 """Among the dialogues of so many of their latest turns an annotator's next one is looked for."""
 
 QUEUED = text(" AND ".join(f"turns.{rule}" for rule in IN_QUEUE.replace("+ ", "+ turns.").split(" AND ")))
-LIGHT = (
-    lazyload("*"),
-    defer(Turn.system),
-    defer(Turn.history),
-    defer(Turn.message),
-    defer(Turn.reference_reply),
-)
+WITHOUT_TEXTS = (defer(Turn.system), defer(Turn.history), defer(Turn.message), defer(Turn.reference_reply))
+LIGHT = (lazyload("*"), *WITHOUT_TEXTS)
 """A place is taken without reading what the turn says."""
 
+USER, CAMPAIGN = bindparam("user_id", type_=Integer), bindparam("campaign_id", type_=Integer)
 SIBLING, RANKED = aliased(Turn), aliased(Turn)
 PLACE, OWN = aliased(Assignment), aliased(Assignment)
 """Other turns of the dialogue and other places on them; made once, for making them costs more than a query."""
@@ -65,6 +61,12 @@ class Seeker:
         lease = timedelta(minutes=campaign.lease_minutes)
         return cls(user_id, campaign.id, campaign.turn_order, campaign.random_share, lease, now, is_named)
 
+    @property
+    def values(self) -> dict[str, Any]:
+        """What the statements below, which are put together once, leave open."""
+        since = self.now - self.lease
+        return {"user_id": self.user_id, "campaign_id": self.campaign_id, "now": self.now, "since": since}
+
 
 @dataclass(frozen=True)
 class Found:
@@ -76,40 +78,26 @@ class Found:
 
 def named_for(session: Session, seeker: Seeker) -> Found | None:
     """The first turn with a place that the admin keeps for them."""
-    mine = (NamedPlace.user_id == seeker.user_id) & NamedPlace.taken.is_(False)
-    waiting = (Turn.campaign_id == seeker.campaign_id) & Turn.state.in_(WAITING_FOR_RANKINGS)
-    wanted = select(Turn).join(NamedPlace, NamedPlace.turn_id == Turn.id).where(mine, waiting, Turn.places_taken < 2)
-    return _found(session, wanted.order_by(Turn.priority.desc(), Turn.id))
+    return _found(session, _named(), seeker)
 
 
 def continued(session: Session, seeker: Seeker) -> Found | None:
     """The next turn of the dialogue that they ranked last, or else of one before it."""
-    mine = (Assignment.user_id == seeker.user_id) & (Assignment.purpose == Purpose.LABEL)
-    done = select(Assignment.turn_id, Assignment.finished_at).where(
-        mine, Assignment.place.is_not(None), Assignment.finished_at.is_not(None)
-    )
-    newest = done.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(LATELY_RANKED).subquery()
-    wanted = (
-        select(Turn)
-        .join(RANKED, RANKED.dialogue_id == Turn.dialogue_id)
-        .join(newest, newest.c.turn_id == RANKED.id)
-        .where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
-        .order_by(newest.c.finished_at.desc(), Turn.number)
-    )
-    return _found(session, wanted)
+    return _found(session, _continued(), seeker)
 
 
 def chosen(session: Session, seeker: Seeker, choice: Choice) -> Found | None:
     """The first turn of a choice; one that somebody holds for a moment is passed over."""
-    if isinstance(choice, Begin) and seeker.order is TurnOrder.INFORMATIVE:
+    kind, by_score = type(choice), seeker.order is TurnOrder.INFORMATIVE
+    if kind is Begin and by_score:
         return _begun_by_information(session, seeker)
-    return _first(session, _of_choice(choice, seeker), by_score=seeker.order is TurnOrder.INFORMATIVE)
+    colleague = choice.colleague if isinstance(choice, Join) else None
+    return _first(session, seeker, kind, by_score=by_score, colleague=colleague)
 
 
 def anything(session: Session, seeker: Seeker) -> Found | None:
     """Whatever they may still be given, where no rule had a turn for them."""
-    wanted = select(Turn).where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
-    return _found(session, wanted.order_by(Turn.priority.desc(), Turn.id))
+    return _found(session, _anything(seeker.order), seeker)
 
 
 def mark(session: Session) -> None:
@@ -124,8 +112,7 @@ def wait_for_any(session: Session, seeker: Seeker) -> bool:
     Says whether there is such a turn.
     """
     session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")
-    free = select(Turn.id).where(free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
-    turn_id = session.scalar(free.order_by(Turn.priority.desc(), Turn.id).limit(1))
+    turn_id = session.scalar(_anything(seeker.order).with_only_columns(Turn.id).limit(1), seeker.values)
     if turn_id is not None:
         session.execute(select(Turn.id).where(Turn.id == turn_id).with_for_update()).all()
         session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")
@@ -135,25 +122,77 @@ def wait_for_any(session: Session, seeker: Seeker) -> bool:
 def still_free(session: Session, seeker: Seeker, turn: Turn) -> bool:
     """Whether a turn is theirs to take now that its dialogue is locked: others may have joined that a moment ago."""
     session.execute(select(Dialogue.id).where(Dialogue.id == turn.dialogue_id).with_for_update(key_share=True))
-    free = select(Turn.id).where(Turn.id == turn.id, free_for(seeker.user_id, seeker.campaign_id), _not_kept(seeker))
-    return session.scalar(free) is not None
+    free = select(Turn.id).where(Turn.id == turn.id, _free(seeker.order))
+    return session.scalar(free, seeker.values) is not None
 
 
 def begun_by(session: Session, seeker: Seeker) -> list[int]:
-    """Who holds the only place of a turn that waits for a second: one step in the index for each of them."""
-    one_place = (Turn.campaign_id == seeker.campaign_id) & QUEUED & (Turn.places_taken == 1)
+    """Who holds the only place of a turn that waits for a second."""
+    holders = session.scalars(_holders(), {"campaign_id": seeker.campaign_id})
+    return [holder for holder in holders if holder != seeker.user_id]
+
+
+@cache
+def _holders() -> Select[int]:
+    """One step in the index for each of them."""
+    one_place = (Turn.campaign_id == bindparam("campaign_id")) & QUEUED & (Turn.places_taken == 1)
     first = select(func.min(Turn.holder_id).label("holder")).where(one_place)
     found = first.cte("holders", recursive=True)
     after = select(func.min(Turn.holder_id)).where(one_place, Turn.holder_id > found.c.holder).scalar_subquery()
     found = found.union_all(select(after).where(found.c.holder.is_not(None)))
-    holders = session.scalars(select(found.c.holder).where(found.c.holder.is_not(None)))
-    return [holder for holder in holders if holder != seeker.user_id]
+    return select(found.c.holder).where(found.c.holder.is_not(None))
 
 
-@lru_cache(maxsize=256)
-def free_for(user_id: int, campaign_id: int) -> ColumnElement[bool]:
+@cache
+def _named() -> Select[Turn]:
+    mine = (NamedPlace.user_id == USER) & NamedPlace.taken.is_(False)
+    waiting = (Turn.campaign_id == CAMPAIGN) & Turn.state.in_(WAITING_FOR_RANKINGS)
+    wanted = select(Turn).join(NamedPlace, NamedPlace.turn_id == Turn.id).where(mine, waiting, Turn.places_taken < 2)
+    return wanted.order_by(Turn.priority.desc(), Turn.id)
+
+
+@cache
+def _continued() -> Select[Turn]:
+    mine = (Assignment.user_id == USER) & (Assignment.purpose == Purpose.LABEL)
+    done = select(Assignment.turn_id, Assignment.finished_at).where(
+        mine, Assignment.place.is_not(None), Assignment.finished_at.is_not(None)
+    )
+    newest = done.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(LATELY_RANKED).subquery()
+    return (
+        select(Turn)
+        .join(RANKED, RANKED.dialogue_id == Turn.dialogue_id)
+        .join(newest, newest.c.turn_id == RANKED.id)
+        .where(_free(TurnOrder.DIALOGUE))
+        .order_by(newest.c.finished_at.desc(), Turn.number)
+    )
+
+
+@cache
+def _anything(order: TurnOrder) -> Select[Turn]:
+    return select(Turn).where(_free(order)).order_by(Turn.priority.desc(), Turn.id)
+
+
+@cache
+def _of_choice(kind: type, order: TurnOrder) -> ColumnElement[bool]:
+    if kind is Join:
+        return _free(order) & (Turn.places_taken == 1) & (Turn.holder_id == bindparam("colleague"))
+    fresh = _free_and_not_had() & (Turn.places_taken == 0) & Turn.holder_id.is_(None)
+    if order is not TurnOrder.DIALOGUE:
+        return fresh
+    return fresh & ~exists().where(SIBLING.dialogue_id == Turn.dialogue_id, SIBLING.places_taken > 0)
+
+
+@cache
+def _free(order: TurnOrder) -> ColumnElement[bool]:
+    """Turns that an annotator may still be given."""
+    free = _free_and_not_had()
+    return free & _not_kept() if order is TurnOrder.DIALOGUE else free
+
+
+@cache
+def _free_and_not_had() -> ColumnElement[bool]:
     """Turns with a place that is kept for nobody and that this annotator has not ranked or handed back already."""
-    return and_(Turn.campaign_id == campaign_id, QUEUED, ~_had(user_id))
+    return and_(Turn.campaign_id == CAMPAIGN, QUEUED, ~_had(USER))
 
 
 def _had(user_id: Any, *around: Any) -> ColumnElement[bool]:
@@ -162,38 +201,25 @@ def _had(user_id: Any, *around: Any) -> ColumnElement[bool]:
     return exists().where(*theirs, OWN.state != AssignmentState.EXPIRED).correlate(Turn, *around)
 
 
-@lru_cache(maxsize=16)
-def _not_kept(seeker: Seeker) -> ColumnElement[bool]:
+def _not_kept() -> ColumnElement[bool]:
     """Where dialogues stay together: a place is left beside those that colleagues in this dialogue go on to.
 
     A dialogue is kept for whoever has a turn of it reserved, or ranked one within the time of a lease.
     """
-    if seeker.order is not TurnOrder.DIALOGUE:
-        return true()
     at_it = or_(
-        and_(PLACE.state == AssignmentState.RESERVED, PLACE.leased_until > seeker.now),
-        and_(PLACE.state == AssignmentState.SUBMITTED, PLACE.finished_at > seeker.now - seeker.lease),
+        and_(PLACE.state == AssignmentState.RESERVED, PLACE.leased_until > bindparam("now")),
+        and_(PLACE.state == AssignmentState.SUBMITTED, PLACE.finished_at > bindparam("since")),
     )
     keepers = (
         select(func.count(distinct(PLACE.user_id)))
         .select_from(SIBLING)
         .join(PLACE, PLACE.turn_id == SIBLING.id)
         .where(SIBLING.dialogue_id == Turn.dialogue_id, PLACE.place.is_not(None), at_it)
-        .where(PLACE.user_id != seeker.user_id, ~_had(PLACE.user_id, PLACE))
+        .where(PLACE.user_id != USER, ~_had(PLACE.user_id, PLACE))
         .correlate(Turn)
         .scalar_subquery()
     )
     return Turn.places_taken + keepers < 2
-
-
-def _of_choice(choice: Choice, seeker: Seeker) -> ColumnElement[bool]:
-    free = free_for(seeker.user_id, seeker.campaign_id)
-    if isinstance(choice, Join):
-        return free & (Turn.places_taken == 1) & (Turn.holder_id == choice.colleague) & _not_kept(seeker)
-    fresh = free & (Turn.places_taken == 0) & Turn.holder_id.is_(None)
-    if seeker.order is not TurnOrder.DIALOGUE:
-        return fresh
-    return fresh & ~exists().where(SIBLING.dialogue_id == Turn.dialogue_id, SIBLING.places_taken > 0)
 
 
 def _by_import(wanted: Select[Any], which: ColumnElement[bool]) -> Select[Any]:
@@ -208,26 +234,34 @@ def _by_score(wanted: Select[Any], which: ColumnElement[bool]) -> Select[Any]:
     return scored.order_by(Turn.holder_id, Turn.score_spread.desc(), Turn.id)
 
 
-def _first(session: Session, which: ColumnElement[bool], *, by_score: bool) -> Found | None:
-    scored = _found(session, _by_score(select(Turn), which)) if by_score else None
-    if scored is not None:
-        return scored
-    wanted = _by_import(select(Turn), which)
-    return _found(session, wanted)
+@cache
+def _best(kind: type, order: TurnOrder, *, by_score: bool) -> Select[Turn]:
+    arranged = _by_score if by_score else _by_import
+    return arranged(select(Turn), _of_choice(kind, order))
+
+
+def _first(
+    session: Session, seeker: Seeker, kind: type, *, by_score: bool, colleague: int | None = None
+) -> Found | None:
+    for scored in (True, False) if by_score else (False,):
+        found = _found(session, _best(kind, seeker.order, by_score=scored), seeker, colleague=colleague)
+        if found is not None:
+            return found
+    return None
 
 
 def _begun_by_information(session: Session, seeker: Seeker) -> Found | None:
     """The most informative fresh turn of the highest priority or, for a share of the draws, any of that priority."""
-    which = _of_choice(Begin(), seeker)
-    leader = session.scalar(_by_score(select(Turn.id), which).limit(1))
+    which = _of_choice(Begin, seeker.order)
+    leader = session.scalar(_by_score(select(Turn.id), which).limit(1), seeker.values)
     if leader is None:
-        leader = session.scalar(_by_import(select(Turn.id), which).limit(1))
+        leader = session.scalar(_by_import(select(Turn.id), which).limit(1), seeker.values)
     drawn = random.SystemRandom().random() < seeker.random_share
     found = _drawn(session, seeker, which) if drawn else None
-    found = found or _first(session, which, by_score=True)
+    found = found or _first(session, seeker, Begin, by_score=True)
     if found is None:
         return None
-    rivals = select(func.count(Turn.id)).where(which, Turn.priority == found.turn.priority)
+    rivals = select(func.count(Turn.id)).where(which, Turn.priority == found.turn.priority).params(seeker.values)
     eligible = counted.of(session, ("fresh", seeker.campaign_id, found.turn.priority), rivals)
     return Found(found.turn, chance_of(found.turn.id == leader, max(eligible, 1), seeker.random_share))
 
@@ -235,26 +269,32 @@ def _begun_by_information(session: Session, seeker: Seeker) -> Found | None:
 def _drawn(session: Session, seeker: Seeker, which: ColumnElement[bool]) -> Found | None:
     """One of the highest priority, each as likely: by throwing ids, or by listing where few of the ids fit."""
     top = _by_import(select(Turn.priority), which).limit(1).scalar_subquery()
-    rivals = which & (Turn.priority == top)
+    rivals = select(Turn.id).where(which, Turn.priority == top)
     in_campaign = (Turn.campaign_id == seeker.campaign_id) & (Turn.state == TurnState.OPEN)
     low, high = session.execute(select(func.min(Turn.id), func.max(Turn.id)).where(in_campaign)).one()
     if low is None:
         return None
     chance = random.SystemRandom()
     thrown = [chance.randint(low, high) for _ in range(DRAWN_AT_ONCE)]
-    fitting = set(session.scalars(select(Turn.id).where(rivals, Turn.id.in_(set(thrown)))))
+    fitting = set(session.scalars(rivals.where(Turn.id.in_(set(thrown))), seeker.values))
     ids: Sequence[int] = [turn_id for turn_id in thrown if turn_id in fitting]
     if not ids:
-        ids = session.scalars(select(Turn.id).where(rivals)).all()
+        ids = session.scalars(rivals, seeker.values).all()
         ids = chance.sample(ids, min(len(ids), DRAWN_AT_ONCE))
     for turn_id in dict.fromkeys(ids):
-        found = _found(session, select(Turn).where(which, Turn.id == turn_id))
+        found = _found(session, select(Turn).where(which, Turn.id == turn_id), seeker)
         if found is not None:
             return found
     return None
 
 
-def _found(session: Session, wanted: Select[Any]) -> Found | None:
-    locked = wanted.limit(1).with_for_update(of=Turn, skip_locked=True).options(*LIGHT)
-    turn = session.scalar(locked.execution_options(populate_existing=True))
+def _found(session: Session, wanted: Select[Turn], seeker: Seeker, **values: object) -> Found | None:
+    turn = session.scalar(_locked(wanted), {**seeker.values, **values})
     return None if turn is None else Found(turn)
+
+
+@lru_cache(maxsize=64)
+def _locked(wanted: Select[Turn]) -> Select[Turn]:
+    """The first of them that nobody else is at."""
+    locked = wanted.limit(1).with_for_update(of=Turn, skip_locked=True).options(*LIGHT)
+    return locked.execution_options(populate_existing=True)
