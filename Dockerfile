@@ -14,7 +14,7 @@ RUN pip install -c constraints.txt '.[postgres]'
 USER 1000:1000
 WORKDIR /var/lib/zhongjing
 EXPOSE 8000
-CMD ["uvicorn", "--factory", "app.main:create_app", "--host", "0.0.0.0", "--port", "8000", "--no-server-header"]
+CMD ["uvicorn", "--factory", "app.main:serve", "--host", "0.0.0.0", "--port", "8000", "--no-server-header"]
 
 FROM web AS trainer
 USER root

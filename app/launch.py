@@ -233,7 +233,7 @@ def web_command(settings: Settings, processes: int) -> list[str]:
         "--log-level",
         "warning",
     )
-    return [sys.executable, "-m", "uvicorn", "--factory", "app.main:create_app", *where, *how]
+    return [sys.executable, "-m", "uvicorn", "--factory", "app.main:serve", *where, *how]
 
 
 def wait_until(ready: Callable[[], bool], seconds: float, complaint: str) -> None:

@@ -34,7 +34,9 @@ class Near:
 
 def near(texts: Mapping[str, str]) -> Near:
     """The groups of nearly equal texts; each is marked against the one most like it."""
-    found = [(share, pair) for pair in combinations(texts, 2) if (share := likeness(*(texts[each] for each in pair)))]
+    characters = {letter: Counter(text) for letter, text in texts.items()}
+    maybe = (pair for pair in combinations(texts, 2) if _may_be_near(*(characters[letter] for letter in pair)))
+    found = [(share, pair) for pair in maybe if (share := likeness(*(texts[letter] for letter in pair)))]
     shown: dict[str, Markup] = {}
     for share, (first, second) in sorted(found, key=lambda each: -each[0]):
         if share < 1:
@@ -45,18 +47,18 @@ def near(texts: Mapping[str, str]) -> Near:
 
 
 def likeness(first: str, second: str) -> float:
-    """The share of both texts that is equal, 1 where they are; 0 below ``NEAR`` and for what is not compared.
-
-    How many characters they have in common at all bounds it from above, so most pairs are told apart without comparing.
-    """
+    """The share of both texts that is equal, 1 where they are; 0 below ``NEAR`` and for what is not compared."""
     both = len(first) + len(second)
     if min(len(first), len(second)) < SHORTEST or max(len(first), len(second)) > LONGEST:
         return 0
-    common = (Counter(first) & Counter(second)).total()
-    if 2 * common < NEAR * both:
-        return 0
     equal = sum(len(segment.text) for segment in differences(first, second)[0] if not segment.differs)
     return 2 * equal / both if 2 * equal >= NEAR * both else 0
+
+
+def _may_be_near(first: Counter[str], second: Counter[str]) -> bool:
+    """Whether two texts of these characters have enough in common: most pairs are told apart without comparing."""
+    both = first.total() + second.total()
+    return 2 * min(first.total(), second.total()) >= NEAR * both and 2 * (first & second).total() >= NEAR * both
 
 
 def _together(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

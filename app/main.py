@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import secrets
 from collections.abc import AsyncIterator
@@ -59,6 +60,17 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     _handle_refusals(app)
     app.add_middleware(Guard, https=settings.https, most_bytes=settings.most_upload_mb * 2**20)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*settings.hosts, "127.0.0.1"])
+    return app
+
+
+def serve() -> FastAPI:
+    """The web in a process of its own.
+
+    What was loaded to begin with stays: looking through all of it for rubbish holds up every request meanwhile.
+    """
+    app = create_app()
+    gc.collect()
+    gc.freeze()
     return app
 
 

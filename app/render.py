@@ -55,6 +55,7 @@ def environment(locale: str) -> Environment:
     env.filters |= {
         "ability": partial(_ability, locale, 0),
         "ability_question": partial(_ability, locale, 1),
+        "ability_options": lambda chosen: _ability_options(locale, frozenset(chosen)),
         "dimension": lambda d: i18n.translate(locale, words.DIMENSIONS[Dimension(d)]),
         "word": lambda value: i18n.translate(locale, words.WORDS.get(str(value), str(value))),
         "say": lambda message, **parts: i18n.translate(locale, message, **parts),
@@ -66,7 +67,7 @@ def environment(locale: str) -> Environment:
         "when": lambda at: format_datetime(at, "yyyy-MM-dd HH:mm", locale=locale) if at else "–",
         "ago": lambda at: _ago(at, locale),
         "duration": lambda seconds: _duration(seconds, locale),
-        "circled": lambda number: "①②③④⑤⑥⑦⑧⑨"[int(number) - 1],
+        "circled": _circled,
     }
     return env
 
@@ -118,6 +119,21 @@ def wants_fragment(request: Request) -> bool:
 
 def _ability(locale: str, part: int, ability: int) -> str:
     return i18n.translate(locale, words.ABILITIES[Ability(ability)][part])
+
+
+@lru_cache(1024)
+def _ability_options(locale: str, chosen: frozenset[str]) -> Markup:
+    """The nine abilities to choose from, in seven places of a form that is rendered with every turn."""
+    option = Markup('<option value="{}"{}>{} {}</option>')
+    selected = {True: Markup(" selected"), False: ""}
+    return Markup("").join(
+        option.format(a.value, selected[str(a.value) in chosen], _circled(a.value), _ability(locale, 0, a.value))
+        for a in Ability
+    )
+
+
+def _circled(number: int | str) -> str:
+    return "①②③④⑤⑥⑦⑧⑨"[int(number) - 1]
 
 
 def _percent(value: float | None, digits: int, locale: str) -> str:

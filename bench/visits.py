@@ -19,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import cycle
 from typing import Any
+from urllib.parse import urlencode
 
 import psutil
 
@@ -28,7 +29,6 @@ KEY = re.compile(rb'name="key" value="(\w+)"')
 REVISION = re.compile(rb'name="revision" value="(\d+)"')
 SENT_TWICE = 0.05
 DRAFTS = 2
-BOUNDARY = "----WebKitFormBoundarybench"
 
 
 @dataclass(frozen=True)
@@ -176,7 +176,7 @@ class Doctor:
         entered = int(len(self._fields) * done)
         values = [(name, value if i < entered else "") for i, (name, value) in enumerate(self._fields)]
         hidden = [("key", self._key), ("revision", str(self._revision)), ("active", "42"), ("acts", "9")]
-        return encode([*hidden, *values])
+        return urlencode([*hidden, *values]).encode()
 
     async def _draft(self) -> str:
         self._drafts += 1
@@ -199,13 +199,7 @@ class Doctor:
         return f"submit: {wrong[0].status} {wrong[0].body[:200]!r}" if wrong else ""
 
 
-FORM = f"multipart/form-data; boundary={BOUNDARY}"
-
-
-def encode(fields: Sequence[tuple[str, str]]) -> bytes:
-    """A form as browsers' FormData sends it."""
-    parts = (f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{n}"\r\n\r\n{v}\r\n' for n, v in fields)
-    return "".join((*parts, f"--{BOUNDARY}--\r\n")).encode()
+FORM = "application/x-www-form-urlencoded;charset=UTF-8"
 
 
 async def visit(plan: Plan) -> Seen:

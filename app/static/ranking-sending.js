@@ -73,7 +73,7 @@ class RankingSending {
   keyForContent() {
     const content = this.content();
     ["key", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
-    const now = new URLSearchParams(content).toString();
+    const now = content.toString();
     if (this.attempted !== null && this.attempted !== now) {
       const random = crypto.getRandomValues(new Uint8Array(16));
       this.form.elements.key.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
@@ -107,7 +107,7 @@ class RankingSending {
 
   content() {
     this.form.elements.active.value = Math.round(this.active.seconds);
-    return new FormData(this.form);
+    return new URLSearchParams(new FormData(this.form));
   }
 
   // The answer; null where there is none yet and ``again`` will be called. A draft is kept alive: it arrives though the
