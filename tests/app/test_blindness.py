@@ -3,83 +3,43 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from itertools import product
+from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
-from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 from starlette.testclient import TestClient
 
-from annotation.abilities import Ability
-from annotation.adjudication import Answer
 from annotation.db import Database
-from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
-from annotation.measure_tables import Pseudonym
-from annotation.ranking import Ranking as Order
-from annotation.ranking import Relation
-from annotation.store import audits, campaigns, doubts, imports, places, rankings, reviews, tokens
-from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Assignment, Campaign, Role, User, UserState
+from annotation.measure_tables import CalibrationRound, Pseudonym
+from annotation.outside_tables import AccessToken
+from annotation.ranking import LETTERS
+from annotation.store import campaigns, tokens
+from annotation.tables import Adjudication, Assignment, Draft, Role, User
+from app import deps
+from app.api.main import ROUTERS as OF_THE_API
 from app.routes import ROUTERS
-from tests.conftest import hashed
-from tests.material import ranked
+from tests.app.judges import JUDGES, PLAYS, ROLES, Judge, browser_of, happen, new_user, program_of, tells_of
 
-JUDGES = ("first", "second", "third", "decider", "auditor")
-ROLES = {name: Role.ADJUDICATOR if name in ("decider", "auditor") else Role.ANNOTATOR for name in JUDGES}
-FORM = {
-    "version": "0",
-    "first": "0",
-    "second": "1",
-    "relation": "<",
-    "response": "0",
-    "none_acceptable": "false",
-    "overturns": "false",
-    "reason": "说明",
-    "text": "很抱歉",
-    "note": "不清楚",
-    "ability": "1",
-    "revision": "0",
-    "name": "程序",
-    "key": "0123456789abcdef0123",
-    "place-a": "1",
-}
 LEFT_OUT = {"/logout", "/login", "/invitation/{code}"}
+"""What strangers do as well, who have nothing to be told."""
+
+METHODS = ("POST", "PUT", "PATCH", "DELETE")
+ANYTHING = {"version": "0", "key": "0123456789abcdef0123", "reason": "说明", "text": "x", "name": "x", "ability": "1"}
+QUERIES = {"/assignments/{assignment_id}/compare": "?of=ab"}
+Ids = dict[str, Sequence[int]]
 
 
-@dataclass(frozen=True)
-class Judge:
-    """Somebody whose number, name, login and pseudonym cannot be mistaken for anything else."""
-
-    user: User
-    browser: TestClient
-    program: TestClient
-
-    @property
-    def tells(self) -> list[str]:
-        """What gives them away."""
-        return tells_of(self.user)
-
-
-def tells_of(user: User) -> list[str]:
-    return [user.login, user.name, str(user.id), f"zzpseudo{user.id}"]
-
-
-def new_user(session: Session, number: int, login: str, role: Role) -> User:
-    user = User(
-        id=777_000 + number,
-        login=f"zzlogin-{login}",
-        name=f"氏名{login}甚明",
-        role=role,
-        state=UserState.ACTIVE,
-        may_adjudicate=login == "third",
-        password_hash=hashed("a-secret-of-theirs"),
-    )
-    session.add(user)
-    return user
+@pytest.fixture
+def backend() -> str:
+    """One is enough: what is told does not hang on where it is kept."""
+    return "sqlite"
 
 
 @pytest.fixture
@@ -97,141 +57,143 @@ def judges(web: FastAPI, database: Database) -> dict[str, Judge]:
     return {name: Judge(user, browser_of(web, user), program_of(web, secrets[name])) for name, user in users.items()}
 
 
-def browser_of(web: FastAPI, user: User) -> TestClient:
-    client = TestClient(web, follow_redirects=False)
-    client.cookies.set("locale", "en")
-    assert client.post("/login", data={"login": user.login, "password": "a-secret-of-theirs"}).status_code == 303
-    return client
+@dataclass
+class Scan:
+    """All that one judge is answered, searched for what gives others away."""
+
+    judge: Judge
+    database: Database
+    hidden: re.Pattern[str]
+    leaks: list[str] = field(default_factory=list)
+    answered: set[tuple[str, str]] = field(default_factory=set)
+
+    def ask(self, method: str, template: str, ids: Ids, sent: dict[str, Any]) -> None:
+        """Sends a request to every path that the template can be."""
+        for path, numbers in paths_of(template, ids):
+            body = self._filled(sent, numbers)
+            is_api = path.startswith("/api/")
+            client: TestClient = self.judge.program if is_api else self.judge.browser
+            how = {} if method == "GET" else {"json" if is_api else "data": body}
+            answer = client.request(method, path + QUERIES.get(template, ""), **how)  # type: ignore[arg-type]
+            assert answer.status_code < 500, (method, path, answer.text)
+            told = self.hidden.findall(answer.text + str(answer.headers))
+            self.leaks += [f"{self.judge.user.login} {method} {path}: {each}" for each in told]
+            if answer.status_code < 400:
+                self.answered.add((method, template))
+
+    def _filled(self, sent: dict[str, Any], numbers: dict[str, int]) -> dict[str, Any]:
+        """With the version or revision that stands, and a key of the place's own."""
+        filled = dict(sent)
+        with self.database.reading() as session:
+            if "review_id" in numbers and "note" not in sent:
+                review = session.get(Adjudication, numbers["review_id"])
+                filled.setdefault("version", review.version if review else 0)
+                if review is not None and sent.get("kind") == "pair":
+                    filled |= {"first": letter_of(review, 0), "second": letter_of(review, 1)}
+            if sent.get("key") == "":
+                filled["key"] = f"key-of-assignment-{numbers['assignment_id']}"
+            if "fields" in sent or ("place-a" in sent and "key" not in sent):
+                draft = session.get(Draft, numbers["assignment_id"])
+                filled["revision"] = draft.revision if draft else 0
+        return filled
+
+    def ids(self, *, newest: int = 100) -> Ids:
+        """The newest of what is theirs, and one that is not."""
+        mine = self.judge.user.id
+        with self.database.reading() as session:
+            return {
+                "campaign_id": [1],
+                "assignment_id": _some(session, Assignment.id, Assignment.user_id == mine, newest),
+                "review_id": _some(session, Adjudication.id, Adjudication.adjudicator_id == mine, newest),
+                "token_id": _some(session, AccessToken.id, AccessToken.user_id == mine, newest),
+                "round_id": session.scalars(select(CalibrationRound.id)).all(),
+            }
 
 
-def program_of(web: FastAPI, secret: str) -> TestClient:
-    return TestClient(web, follow_redirects=False, headers={"authorization": f"Bearer {secret}"})
+def _some(session: Session, wanted: InstrumentedAttribute[int], own: ColumnElement[bool], newest: int) -> list[int]:
+    mine = session.scalars(select(wanted).where(own).order_by(wanted.desc()).limit(newest))
+    return [*mine, *session.scalars(select(wanted).where(~own).order_by(wanted).limit(1))]
 
 
-def happen(session: Session, campaign: Campaign, users: dict[str, User], admin: User) -> None:
-    """Turns that were agreed, decided, rewritten, audited, that are open with somebody, or have one ranking."""
-    first, second, decider, auditor = (users[name] for name in ("first", "second", "decider", "auditor"))
-    one, other = ranked("A > B > C > D", 1, 2, 9, D=9), ranked("B > A > C > D", 9, 2, 9)
-    none = ranked("", none_acceptable=True)
-
-    def both(name: str, a: Order, b: Order) -> None:
-        give(session, campaign, name)
-        for user, order in ((first, a), (second, b)):
-            rank(session, campaign, user, order, name)
-
-    both("agreed", one, one)
-    both("contested", one, other)
-    review = opened(session, decider)
-    doubt = doubts.raise_doubt(session, review, Ability.SAFETY, "界限不清")
-    doubts.close(session, campaign.id, doubt.id, "见新版", actor_id=admin.id)
-    reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.WORSE))
-    reviews.decide(session, review, review.version)
-    both("rewritten", none, none)
-    review = opened(session, decider)
-    reviews.answer_rewrite(session, review, review.version, "很抱歉，我不知道。")
-    reviews.decide(session, review, review.version)
-    both("in review", one, other)
-    opened(session, decider)
-    campaign.audit_share = 1.0
-    session.flush()
-    both("audited", one, one)
-    audit = opened(session, auditor)
-    for response in (1, 0, 2):
-        audits.place(session, audit, audit.version, response, level=False)
-    audits.fix(session, audit, audit.version)
-    audits.judge(session, audit, audit.version, overturns=True, reason="甲有误")
-    for number in (1, 2, 3):
-        audits.name_ability(session, audit, audit.version, Ability(number))
-    both("in audit", one, one)
-    opened(session, auditor)
-    both("waiting", one, other)
-    give(session, campaign, "one ranking")
-    rank(session, campaign, first, one, "one ranking")
-    held = places.reserve_next(session, second, campaign)
-    assert held is not None
-    rankings.save_draft(session, held, 0, {"place-a": "1"})
+def letter_of(review: Adjudication, response: int) -> str:
+    """Under which letter an adjudicator sees a response."""
+    return LETTERS[review.response_order.index(response)]
 
 
-def give(session: Session, campaign: Campaign, name: str) -> None:
-    responses = tuple(NewResponse(f"{name} 回答{n}", f"zzmodel-{n}") for n in range(4))
-    turn = NewTurn(1, (), f"{name} 怎么办？", responses)
-    imports.add(session, campaign, [NewDialogue(1, name, (turn,), "儿科")], source="t", actor_id=None)
-
-
-def rank(session: Session, campaign: Campaign, user: User, order: Order, name: str) -> None:
-    held = places.reserve_next(session, user, campaign)
-    assert held is not None
-    rankings.submit(session, held, Submission(f"{user.login}-{name}", order, note="备注"))
-
-
-def opened(session: Session, user: User) -> Adjudication:
-    review = reviews.open_next(session, user)
-    assert review is not None
-    return review
-
-
-def paths_of(template: str, ids: dict[str, Iterable[int]]) -> Iterator[str]:
+def paths_of(template: str, ids: Ids) -> Iterator[tuple[str, dict[str, int]]]:
     """The path with every number that its places can take; 1 where nothing is known of the place."""
     names = re.findall(r"{(\w+)}", template)
     for numbers in product(*(ids.get(name, [1]) for name in names)):
         path = template
         for name, number in zip(names, numbers, strict=True):
             path = path.replace(f"{{{name}}}", str(number))
-        yield path
+        yield path, dict(zip(names, numbers, strict=True))
 
 
-def routes(web: FastAPI, method: str) -> list[tuple[str, bool]]:
-    """Every route with this method, of the pages and of the API; whether it is one of the API."""
-    pages = [route for router in ROUTERS for route in router.routes if isinstance(route, APIRoute)]
-    found = [(route.path, False) for route in pages if method in route.methods and route.path not in LEFT_OUT]
-    described = web.state.api.openapi()["paths"]
-    return found + [(f"/api{path}", True) for path, how in described.items() if method.lower() in how]
+def every_route() -> list[tuple[str, str, bool]]:
+    """Method and path of every page and every operation, and whether it is for the admin alone."""
+    return [
+        (method, prefix + route.path, for_the_admin(route.dependant))
+        for prefix, routers in (("", ROUTERS), ("/api/v1", OF_THE_API))
+        for router in routers
+        for route in router.routes
+        if isinstance(route, APIRoute) and route.path not in LEFT_OUT
+        for method in sorted(route.methods)
+    ]
 
 
-def visit(web: FastAPI, judge: Judge, ids: dict[str, Iterable[int]], told: Callable[[str, str, str], None]) -> set[str]:
-    """Asks for everything, sends everything, asks again; returns which routes answered well at least once."""
-    answered = set()
-    for method in ("GET", "POST", "GET"):
-        for template, is_api in routes(web, method):
-            client = judge.program if is_api else judge.browser
-            for path in paths_of(template, ids):
-                body = {"json" if is_api else "data": FORM} if method == "POST" else {}
-                answer = client.request(method, path, **body)  # type: ignore[arg-type]
-                assert answer.status_code < 500, (method, path, answer.text)
-                told(f"{method} {path}", answer.text, str(answer.headers))
-                if answer.status_code < 400:
-                    answered.add(f"{method} {template}")
-    return answered
+def for_the_admin(needs: Dependant) -> bool:
+    """Whether a route asks for an admin."""
+    return needs.call is deps.admin or any(map(for_the_admin, needs.dependencies))
+
+
+def look_at_everything(scan: Scan) -> None:
+    """Asks for every page and every operation that only looks."""
+    ids = scan.ids()
+    for method, path, _ in every_route():
+        if method == "GET":
+            scan.ask(method, path, ids, {})
+
+
+def play(scan: Scan) -> None:
+    """Does all that a judge can do, each step on everything that is theirs by then."""
+    for steps in PLAYS:
+        for method, template, sent in steps():
+            scan.ask(method, template, scan.ids(newest=2), sent)
+
+
+def send_anything(scan: Scan) -> None:
+    """Sends to everything, also to what is for the admin, what may fit or not."""
+    ids = scan.ids(newest=1)
+    for method, path, _ in every_route():
+        if method in METHODS:
+            scan.ask(method, path, ids, ANYTHING)
 
 
 def test_no_answer_tells_who_else_ranks_or_decides_nor_which_model_answered(
     web: FastAPI, database: Database, judges: dict[str, Judge]
 ) -> None:
     with database.reading() as session:
-        ids: dict[str, Iterable[int]] = {
-            "assignment_id": session.scalars(select(Assignment.id)).all(),
-            "review_id": session.scalars(select(Adjudication.id)).all(),
-        }
         chief = session.scalars(select(User).where(User.role == Role.ADMIN)).one()
-    leaks: list[str] = []
-    answered: set[str] = set()
-    for name, judge in judges.items():
+    leaks, answered = [], set()
+    for judge in judges.values():
         others = [each for other in judges.values() if other is not judge for each in other.tells]
-        hidden = re.compile("|".join(map(re.escape, [*others, *tells_of(chief), "zzmodel"])))
-
-        def told(where: str, text: str, headers: str, name: str = name, hidden: re.Pattern[str] = hidden) -> None:
-            leaks.extend(f"{name} {where}: {found}" for found in hidden.findall(text + headers))
-
-        answered |= visit(web, judge, ids, told)
+        scan = Scan(judge, database, re.compile("|".join(map(re.escape, [*others, *tells_of(chief), "zzmodel"]))))
+        look_at_everything(scan)
+        play(scan)
+        look_at_everything(scan)
+        send_anything(scan)
+        leaks += scan.leaks
+        answered |= scan.answered
     assert leaks == []
-    assert answered >= {
-        "GET /assignments/{assignment_id}",
-        "GET /history",
-        "GET /history/{assignment_id}",
-        "GET /review",
-        "GET /reviews/{review_id}",
-        "POST /assignments/{assignment_id}/draft",
-        "POST /reviews/{review_id}/renew",
-        "POST /reviews/{review_id}/doubt",
-    }
-    assert {"GET /api/v1/me", "GET /api/v1/reviews/{review_id}", "POST /api/v1/review/next"} <= answered
+    open_to_judges = {(method, path) for method, path, admin in every_route() if not admin}
+    assert open_to_judges - answered == set()
+    assert not {(method, path) for method, path, admin in every_route() if admin} & answered
+
+
+def test_the_scan_finds_what_is_told(web: FastAPI, database: Database, judges: dict[str, Judge]) -> None:
+    """The same scan over the same answers, looking for what is theirs to see: their own words and the responses."""
+    scan = Scan(judges["first"], database, re.compile(re.escape(judges["first"].user.name) + "|回答0"))
+    look_at_everything(scan)
+    where = {leak.split()[2].split("?")[0] for leak in scan.leaks}
+    assert {"/history:", "/calibration/1:", "/api/v1/me:"} <= where
