@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation import adjudication
+from annotation.abilities import Ability
 from annotation.adjudication import Answer, Asks
 from annotation.db import Database, utcnow
 from annotation.ranking import LETTERS, Boundary, Ranking, Relation, Strength
@@ -79,9 +80,12 @@ def answer_all(session: Session, user: User, *, unlocked_because: str = "") -> N
             break
         if step.asks is Asks.REWRITE:
             reviews.answer_rewrite(session, review, review.version, REWRITE)
+        elif step.asks is Asks.OUTCOME:
+            reviews.answer_outcome(session, review, review.version, none_acceptable=False)
         else:
             assert step.pair is not None
-            reviews.answer_pair(session, review, review.version, Answer(step.pair, Relation.BETTER))
+            named = Ability.SAFETY if step.asks is Asks.ABILITY else None
+            reviews.answer_pair(session, review, review.version, Answer(step.pair, Relation.BETTER, named))
     reviews.decide(session, review, review.version)
 
 

@@ -14,13 +14,15 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from annotation import snapshot
+from annotation.abilities import Ability
 from annotation.formats import frozen
 from annotation.formats.frozen import GuidelineRow, Ranker, RankingRow, ReviewRow, TurnRow
 from annotation.formats.rows import digest
 from annotation.formats.unpacking import Manifest
 from annotation.measure_tables import Pseudonym
 from annotation.refusals import Conflict, Invalid
-from annotation.store import audit, campaigns, frozen_rows, pseudonyms
+from annotation.review_policy import most_important_ability, pairs_to_ask
+from annotation.store import audit, campaigns, frozen_rows, pseudonyms, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import (
     Adjudication,
@@ -32,6 +34,7 @@ from annotation.tables import (
     Purpose,
     Ranking,
     Response,
+    ReviewKind,
     ReviewState,
     Rewrite,
     Role,
@@ -42,6 +45,8 @@ from annotation.tables import (
 )
 
 BATCH = 500
+CONTRADICTORY = (ValueError, LookupError, TypeError, AttributeError)
+UNTOLD = "The archive contradicts itself: what its turns settle cannot be told."
 OfTurn = TypeVar("OfTurn", RankingRow, ReviewRow)
 Held = dict[tuple[int, str, Purpose], int]
 """The assignments of some turns, by turn, pseudonym and purpose."""
@@ -77,6 +82,8 @@ def restore(session: Session, folder: Path, manifest: Manifest, *, actor_id: int
         _turns(session, folder, campaign, names)
     except DBAPIError as error:
         raise Invalid("The archive contradicts itself: the database refuses what it says.") from error
+    except CONTRADICTORY as error:
+        raise Invalid(UNTOLD) from error
     _require_same_bytes(session, campaign, manifest)
     audit.record(session, actor_id, "archive restored", f"campaign {campaign.id}", name=campaign.name)
     return campaign
@@ -117,15 +124,19 @@ def _turns(session: Session, folder: Path, campaign: Campaign, people: dict[str,
         session.add(guideline)
         session.flush()
         guidelines[row.version] = guideline.id
-    rankings = _InStep(frozen.read(folder, snapshot.RANKINGS, RankingRow))
-    reviews = _InStep(frozen.read(folder, snapshot.REVIEWS, ReviewRow))
+    of_annotators = _InStep(frozen.read(folder, snapshot.RANKINGS, RankingRow))
+    of_experts = _InStep(frozen.read(folder, snapshot.REVIEWS, ReviewRow))
     dialogues: dict[str, int] = {}
     rows = frozen.read(folder, snapshot.TURNS, TurnRow)
     while batch := list(islice(rows, BATCH)):
         _dialogues(session, campaign, batch, dialogues)
-        ids = _ids(session, Turn, [_turn_row(campaign.id, dialogues[row.dialogue], row) for row in batch])
+        given, votes = [of_annotators.of(row) for row in batch], [of_experts.of(row) for row in batch]
+        turns = [
+            _turn_row(campaign.id, dialogues[row.dialogue], row) | _standing(campaign, said, voted, people)
+            for row, said, voted in zip(batch, given, votes, strict=True)
+        ]
+        ids = _ids(session, Turn, turns)
         _insert(session, Response, (each for turn, row in zip(ids, batch, strict=True) for each in _of(turn, row)))
-        given = [rankings.of(row) for row in batch]
         held = _assignments(session, ids, given, people)
         _insert(
             session,
@@ -137,7 +148,7 @@ def _turns(session: Session, folder: Path, campaign: Campaign, people: dict[str,
                 if row.version
             ),
         )
-        _votes(session, ids, batch, [reviews.of(row) for row in batch], held, people)
+        _votes(session, ids, batch, votes, held, people)
 
 
 def _dialogues(session: Session, campaign: Campaign, batch: Sequence[TurnRow], known: dict[str, int]) -> None:
@@ -172,8 +183,37 @@ def _turn_row(campaign_id: int, dialogue_id: int, row: TurnRow) -> dict[str, Any
         "state": TurnState.SETTLED,
         "settled_by": row.settled_by,
         "settled_at": row.settled_at,
-        "places_taken": 2,
     }
+
+
+def _standing(
+    campaign: Campaign, said: Sequence[RankingRow], votes: Sequence[ReviewRow], people: dict[str, int]
+) -> dict[str, Any]:
+    """What a turn repeats of its rankings and votes: who holds its places, why it was contested, whether audited."""
+    newest = {(row.annotator, row.purpose): row for row in said}.values()
+    holders = {row.place: row for row in newest if row.place is not None}
+    handed_back = [row for row in newest if row.state is AssignmentState.CANNOT_JUDGE and row.purpose is Purpose.LABEL]
+    contested = next((vote for vote in votes if vote.kind is ReviewKind.CONTESTED), None)
+    return {
+        "places_taken": len(holders),
+        "holder_id": people[next(iter(holders.values())).annotator] if len(holders) == 1 else None,
+        "times_unjudgeable": len(handed_back),
+        "contested_ability": _contested_ability(campaign, holders, contested) if len(holders) == 2 else None,
+        "audit_drawn": any(vote.kind is ReviewKind.AUDIT for vote in votes),
+    }
+
+
+def _contested_ability(campaign: Campaign, holders: dict[int, RankingRow], review: ReviewRow | None) -> Ability | None:
+    """The most important ability that decides a pair which was asked; by the policy in force where nobody noted it."""
+    if review is None:
+        return None
+    first, second = (holders[place].ranking() for place in (1, 2))
+    noted = review.decisions.get("pairs_asked")
+    if noted is None:
+        asked = pairs_to_ask(rankings.policy_of(campaign), first, second)
+    else:
+        asked = frozenset((one, other) for one, other in noted)
+    return most_important_ability(asked, first, second)
 
 
 def _of(turn: int, row: TurnRow) -> Iterator[dict[str, Any]]:
@@ -288,8 +328,8 @@ def _require_same_bytes(session: Session, campaign: Campaign, manifest: Manifest
     names = pseudonyms.names(session, campaign.id)
     try:
         seals = snapshot.seal(frozen_rows.rows(session, campaign, names, Counter()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Invalid("The archive contradicts itself: what its turns settle cannot be told.") from error
+    except CONTRADICTORY as error:
+        raise Invalid(UNTOLD) from error
     for name, found in seals.items():
         if found.sha256 != manifest.files[name].sha256:
             raise Invalid("The archive contradicts itself: {name} does not follow from the other files.", name=name)

@@ -17,10 +17,11 @@ from annotation.db import Database
 from annotation.formats.unpacking import unpack
 from annotation.formats.writing import formats
 from annotation.refusals import Conflict, Invalid
-from annotation.store import campaigns, people, restoring, snapshots
-from annotation.tables import Campaign, Turn, User, UserState
+from annotation.store import campaigns, imports, people, places, pseudonyms, restoring, snapshots
+from annotation.tables import Campaign, Dialogue, Role, Turn, TurnState, User, UserState
 from tests.conftest import Cast
-from tests.everything import REWRITE, everything
+from tests.everything import REWRITE, answer_all, everything, give, strict
+from tests.material import dialogue
 
 
 def archive_of(database: Database, campaign: Campaign, root: Path) -> Path:
@@ -117,6 +118,59 @@ def test_restored_people_are_known_by_their_pseudonyms_and_cannot_log_in(
         assert people.by_login(session, "li") is not None
 
 
+def standing(database: Database, campaign: Campaign) -> dict[str, tuple[object, ...]]:
+    """By dialogue what a turn repeats of its rankings and votes; people by their pseudonym."""
+    with database.reading() as session:
+        names = pseudonyms.names(session, campaign.id)
+        wanted = select(Turn).where(Turn.campaign_id == campaign.id, Turn.state == TurnState.SETTLED)
+        return {
+            turn.dialogue.external_id: (
+                turn.places_taken,
+                turn.holder_id and names[turn.holder_id],
+                turn.times_unjudgeable,
+                turn.contested_ability,
+                turn.audit_drawn,
+            )
+            for turn in session.scalars(wanted)
+        }
+
+
+def settled_without_two_rankings(database: Database, cast: Cast, campaign: Campaign) -> None:
+    """Chen ranks a turn that three others cannot judge, so an adjudicator settles it with one ranking."""
+    with database.writing() as session:
+        mine = campaigns.get(session, campaign.id)
+        imports.add(session, mine, [dialogue("one place", k=mine.k)], source="f.json", actor_id=None)
+        give(session, session.merge(cast.chen), mine, strict(mine.k))
+        more = [people.add(session, f"more{n}", f"更多{n}", Role.ANNOTATOR) for n in range(3)]
+        for user in more:
+            user.state = UserState.ACTIVE
+        campaigns.set_members(session, mine, {cast.chen.id, *(user.id for user in more)}, actor_id=None)
+        for user in more:
+            held = places.reserve_next(session, user, mine)
+            assert held is not None
+            session.flush()
+            places.cannot_judge(session, held, "缺上文")
+        answer_all(session, session.merge(cast.zhao))
+
+
+def test_what_a_turn_repeats_of_its_rankings_and_votes_is_as_it_was(
+    database: Database, cast: Cast, tmp_path: Path
+) -> None:
+    campaign = everything(database, cast, 4)
+    with database.writing() as session:
+        audited = session.scalars(select(Turn).join(Dialogue).where(Dialogue.external_id == "audited")).one()
+        audited.audit_drawn = True
+    settled_without_two_rankings(database, cast, campaign)
+    archive = archive_of(database, campaign, tmp_path / "first")
+    rename_here(database, campaign)
+    back = restored(database, archive, tmp_path / "unpacked")
+    after = standing(database, back)
+    assert after == standing(database, campaign)
+    assert (after["one place"][0], after["one place"][2:4]) == (1, (3, None))
+    assert (after["adjudicated"][3], after["agreed"][3]) == (2, None)
+    assert [name for name, said in after.items() if said[4]] == ["audited"]
+
+
 def test_a_campaign_of_that_name_is_not_overwritten(database: Database, cast: Cast, tmp_path: Path) -> None:
     archive = archive_of(database, everything(database, cast, 2), tmp_path / "first")
     with pytest.raises(Conflict):
@@ -143,6 +197,9 @@ def test_a_file_that_was_changed_is_named(database: Database, cast: Cast, tmp_pa
         (snapshot.RANKINGS, {"counts": False}),
         (snapshot.REVIEWS, {"result": {"pairs": 3}}),
         (snapshot.REVIEWS, {"annotators": ["nobody", None]}),
+        (snapshot.REVIEWS, {"decisions": {"pairs_asked": [[0, 1, 2]]}}),
+        (snapshot.REVIEWS, {"decisions": {"pairs_asked": 3}}),
+        (snapshot.REVIEWS, {"decisions": {"pairs_asked": [[0, 9]]}}),
         (snapshot.GUIDELINES, {"version": 2}),
     ],
 )
