@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import select
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
-from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
 
 BUSY_TIMEOUT_MS = 10_000
+UNDONE = ("40P01", "40001")
+"""The SQL states of a deadlock and of a serialization failure."""
+
 POOL_SIZE, POOL_OVERFLOW, POOL_TIMEOUT_S = 20, 20, 2
 
 
@@ -58,6 +62,17 @@ def utcnow() -> datetime:
 def database_url(url: str) -> str:
     """The URL with the driver that this project uses."""
     return url.replace("postgresql://", "postgresql+psycopg://", 1).replace("postgres://", "postgresql+psycopg://", 1)
+
+
+def collided(error: BaseException) -> bool:
+    """Whether a transaction was undone because others wrote at the same moment: the same again may well succeed.
+
+    PostgreSQL ends one of several that wait for each other, or that cannot stand in any order; SQLite, where one
+    writes at a time, one that has waited too long.
+    """
+    cause = error.orig if isinstance(error, OperationalError) else None
+    state, code = getattr(cause, "sqlstate", None), getattr(cause, "sqlite_errorcode", None)
+    return state in UNDONE or (code is not None and code & 0xFF == sqlite3.SQLITE_BUSY)
 
 
 class Database:

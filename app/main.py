@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from annotation.adjudication import CannotFollowError
-from annotation.db import Database
+from annotation.db import Database, collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import words
 from app.api.main import make_api
@@ -143,10 +143,17 @@ def _no_id(part: str) -> bool:
 
 
 def _database_away(request: Request, error: Exception) -> Response:
+    if collided(error):
+        log.warning("others wrote at the same moment as %s %s", request.method, request.url.path, exc_info=error)
+        message = words.N_("Others wrote here at the same moment, so nothing of yours was kept: try again.")
+        return _later(_refusal(request, 503, message), seconds=1)
     log.error("the database is away: %s", type(error).__name__)
     message = words.N_("The database cannot be reached at the moment. What you entered stays in the page: try again.")
-    answer = _refusal(request, 503, message)
-    answer.headers["retry-after"] = "5"
+    return _later(_refusal(request, 503, message), seconds=5)
+
+
+def _later(answer: Response, *, seconds: int) -> Response:
+    answer.headers["retry-after"] = str(seconds)
     return answer
 
 

@@ -38,7 +38,7 @@ REFUSALS = {
     "422": "What was sent does not fit the rules; `errors` says what to mend.",
     "429": "Unknown tokens came too often; `Retry-After` says how many seconds to wait.",
     "500": "Something went wrong here; it is noted under the number that is told.",
-    "503": "The database is away; nothing was changed.",
+    "503": "The database is away, or others wrote at the same moment; nothing was changed.",
 }
 ALWAYS = ("401", "404", "422", "429", "500", "503")
 ON_CHANGE = ("403", "409", "413")

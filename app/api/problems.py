@@ -17,6 +17,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 
 from annotation.adjudication import CannotFollowError
+from annotation.db import collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import i18n
 from app.security import TooLargeError
@@ -31,6 +32,7 @@ STATUS: dict[type[Refused], int] = {Missing: 404, Conflict: 409, Invalid: 422}
 NO_PLACE = N_("There is nothing at this address, or it is not yours to see. The addresses are listed at /api.")
 NOT_SO = N_("This cannot be asked for in this way. The operations of each address are listed at /api.")
 AWAY = N_("The database cannot be reached at the moment. Nothing was changed: send the same again in a few seconds.")
+COLLIDED = N_("Others wrote here at the same moment. Nothing was changed: send the same again in a second.")
 FAILED = N_("Something went wrong here. It is noted under number {number}; tell it to your admin.")
 MISFIT = N_("The request does not fit what this operation takes: mend what is listed under errors.")
 TOO_LARGE = N_("The body is too large: send a smaller file, or ask the admin to raise the limit.")
@@ -157,6 +159,9 @@ def _no_id(part: str) -> bool:
 
 
 def _database_away(request: Request, error: Exception) -> Response:
+    if collided(error):
+        log.warning("others wrote at the same moment as %s %s", request.method, request.url.path, exc_info=error)
+        return problem(request, 503, COLLIDED, headers={"retry-after": "1"})
     log.error("the database is away: %s", type(error).__name__)
     return problem(request, 503, AWAY, headers={"retry-after": "5"})
 
