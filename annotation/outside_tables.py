@@ -25,6 +25,7 @@ class Event(enum.StrEnum):
     """Of what a hook can be told; ``ping`` only tests it."""
 
     TURN_SETTLED = "turn.settled"
+    TURN_REOPENED = "turn.reopened"
     TURN_CONTESTED = "turn.contested"
     CAMPAIGN_FINISHED = "campaign.finished"
     SNAPSHOT_FROZEN = "snapshot.frozen"

@@ -79,8 +79,17 @@ def settled(session: Session, turn: Turn) -> None:
     """Tells that a turn was settled, and that its campaign is finished where nothing is left."""
     listening = _listening(session)
     _write(session, listening, Event.TURN_SETTLED, _about(turn) | {"settled_by": turn.settled_by})
-    if any(Event.CAMPAIGN_FINISHED in hook.events for hook in listening) and _is_last(session, turn):
-        _write(session, listening, Event.CAMPAIGN_FINISHED, {"campaign_id": turn.campaign_id})
+    _finished(session, listening, turn.campaign_id, turn.id)
+
+
+def withdrawn(session: Session, campaign_id: int) -> None:
+    """Tells that a campaign is finished where nothing is left once some turns are taken out of it."""
+    _finished(session, _listening(session), campaign_id)
+
+
+def reopened(session: Session, turn: Turn) -> None:
+    """Tells that the decision about a turn was taken back, so that it is settled no more."""
+    tell(session, Event.TURN_REOPENED, **_about(turn))
 
 
 def get(session: Session, webhook_id: int) -> Webhook:
@@ -221,15 +230,17 @@ def _about(turn: Turn) -> dict[str, Any]:
     return {"campaign_id": turn.campaign_id, "turn_id": turn.id}
 
 
-def _is_last(session: Session, turn: Turn) -> bool:
-    """Whether no other turn of the campaign is left.
+def _finished(session: Session, listening: Sequence[Webhook], campaign_id: int, settled_id: int | None = None) -> None:
+    """Tells that a campaign is finished, if anybody wants to know and no turn but the one just settled is left.
 
     The campaign is locked first: of two transactions that settle the last two turns, the second sees the first.
     """
-    locked = select(Campaign.id).where(Campaign.id == turn.campaign_id).with_for_update(key_share=True)
-    session.execute(locked)
-    left = exists().where(Turn.campaign_id == turn.campaign_id, Turn.state.in_(LEFT), Turn.id != turn.id)
-    return not session.scalar(select(left))
+    if not any(Event.CAMPAIGN_FINISHED in hook.events for hook in listening):
+        return
+    session.execute(select(Campaign.id).where(Campaign.id == campaign_id).with_for_update(key_share=True))
+    left = exists().where(Turn.campaign_id == campaign_id, Turn.state.in_(LEFT), Turn.id.is_distinct_from(settled_id))
+    if not session.scalar(select(left)):
+        _write(session, listening, Event.CAMPAIGN_FINISHED, {"campaign_id": campaign_id})
 
 
 def _checked(url: str) -> str:

@@ -73,12 +73,22 @@ def _settled_since(session: Session, turn: Turn, kind: ReviewKind, now: datetime
 
 
 def release_expired(session: Session, now: datetime) -> None:
-    """Puts turns back into the queue whose adjudicator has gone away; one whose lease was renewed meanwhile stays."""
+    """Puts turns back into the queue whose adjudicator has gone away; one whose lease was renewed meanwhile stays.
+
+    A turn that somebody works on this moment is passed over, so this never waits for anyone.
+    """
     run_out = (Adjudication.state == ReviewState.OPEN) & (Adjudication.leased_until < now)
-    for adjudication in session.scalars(select(Adjudication).where(run_out)).all():
-        turn = places.lock_turn(session, adjudication.turn_id)
+    turns = (
+        select(Turn)
+        .where(Turn.id.in_(select(Adjudication.turn_id).where(run_out)))
+        .order_by(Turn.id)
+        .with_for_update(of=Turn, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    left = {turn.id: turn for turn in session.scalars(turns)}
+    for adjudication in session.scalars(select(Adjudication).where(run_out, Adjudication.turn_id.in_(left))).all():
         if change(session, adjudication, ReviewState.OPEN, Adjudication.leased_until < now, state=ReviewState.RELEASED):
-            _back_in_queue(turn, adjudication)
+            _back_in_queue(left[adjudication.turn_id], adjudication)
 
 
 def renew(session: Session, adjudication: Adjudication, now: datetime | None = None) -> bool:
@@ -220,6 +230,7 @@ def reopen(session: Session, adjudication: Adjudication, version: int) -> None:
     _require_contested(adjudication)
     turn = unsettle(session, adjudication, version)
     turn.state, turn.settled_by, turn.settled_at = TurnState.IN_REVIEW, None, None
+    hooks.reopened(session, turn)
     audit.record(session, adjudication.adjudicator_id, "decision taken back", f"turn {turn.id}")
 
 

@@ -52,7 +52,7 @@ class NewRun:
     """What to start."""
 
     kind: RunKind
-    name: str
+    name: str  # without one it is called by its kind and number
     config: Mapping[str, Any]
     snapshot_id: int | None = None
     data_set_id: int | None = None
@@ -84,6 +84,8 @@ def start(session: Session, wanted: NewRun, *, actor_id: int | None) -> Run:
     try:
         with session.begin_nested():
             session.add(run)
+            session.flush()
+            run.name = wanted.name or f"{run.kind}-{run.id}"  # as the model that it may leave
     except IntegrityError:  # somebody started it this moment
         return session.scalars(live).one()
     audit.record(session, actor_id, "run started", f"run {run.id}", kind=run.kind)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, func, select, tuple_, update
 from sqlalchemy.orm import Session, contains_eager, joinedload, selectinload
 
 from annotation.run_tables import Run, RunKind, RunState
-from annotation.store import audit, places
+from annotation.store import audit, hooks, places
 from annotation.tables import Dialogue, Turn, TurnState
 
 UNSETTLED = (TurnState.OPEN, TurnState.ONE_RANKING, TurnState.CONTESTED, TurnState.IN_REVIEW)
@@ -92,13 +93,7 @@ def count_flagged(session: Session, given: Flagging) -> int:
 def raise_priority(session: Session, campaign_id: int, turn_ids: Collection[int], *, actor_id: int) -> int:
     """Has turns that wait for rankings given out before all others; returns how many."""
     highest = session.scalar(select(func.max(Turn.priority)).where(Turn.campaign_id == campaign_id)) or 0
-    raised = (
-        update(Turn)
-        .where(Turn.campaign_id == campaign_id, Turn.id.in_(turn_ids), Turn.state.in_(places.WAITING_FOR_RANKINGS))
-        .values(priority=highest + 1)
-        .returning(Turn.id)
-    )
-    done = sorted(session.scalars(raised))
+    done = _change(session, campaign_id, turn_ids, places.WAITING_FOR_RANKINGS, priority=highest + 1)
     if done:
         audit.record(session, actor_id, "priority raised", f"campaign {campaign_id}", turns=done, priority=highest + 1)
     return len(done)
@@ -109,16 +104,21 @@ def withdraw(session: Session, campaign_id: int, turn_ids: Collection[int], *, a
 
     Somebody who is at one of them may still submit: that ranking is kept as late.
     """
-    withdrawn = (
-        update(Turn)
-        .where(Turn.campaign_id == campaign_id, Turn.id.in_(turn_ids), Turn.state.in_(WITHDRAWABLE))
-        .values(state=TurnState.WITHDRAWN)
-        .returning(Turn.id)
-    )
-    done = sorted(session.scalars(withdrawn))
+    done = _change(session, campaign_id, turn_ids, WITHDRAWABLE, state=TurnState.WITHDRAWN)
     if done:
+        hooks.withdrawn(session, campaign_id)
         audit.record(session, actor_id, "turns withdrawn", f"campaign {campaign_id}", turns=done)
     return len(done)
+
+
+def _change(
+    session: Session, campaign_id: int, turn_ids: Collection[int], states: Collection[TurnState], **values: Any
+) -> list[int]:
+    """Changes those of the turns that are in one of these states, locked in their order; returns which."""
+    wanted = select(Turn.id).where(Turn.campaign_id == campaign_id, Turn.id.in_(turn_ids), Turn.state.in_(states))
+    done = list(session.scalars(wanted.order_by(Turn.id).with_for_update()))
+    session.execute(update(Turn).where(Turn.id.in_(done)).values(**values))
+    return done
 
 
 def turn_ids(session: Session, campaign_id: int, named: Collection[tuple[str, int]]) -> dict[tuple[str, int], int]:

@@ -256,7 +256,7 @@ def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Se
         data = data_sets.get(session, _chosen(values, "data"))
     return NewRun(
         kind=kind,
-        name=values.get("name", "").strip()[:128] or kind.value,
+        name=values.get("name", "").strip()[:128],
         config=config,
         snapshot_id=snapshot.id if snapshot else None,
         data_set_id=data.id if data else None,

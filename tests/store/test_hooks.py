@@ -11,11 +11,13 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
+from annotation.adjudication import Answer
 from annotation.db import Database, utcnow
 from annotation.outside_tables import Delivery, DeliveryState, Event, Webhook
+from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.run_tables import Run, RunKind, RunState
-from annotation.store import campaigns, hooks, imports, places, rankings, reviews, runs, snapshots
+from annotation.store import campaigns, hooks, imports, places, rankings, reviews, runs, scores, snapshots
 from annotation.store.hooks import Attempt
 from annotation.store.rankings import Submission
 from annotation.tables import Campaign, TurnState, User
@@ -100,13 +102,42 @@ def test_a_campaign_is_told_to_be_finished_when_its_last_turn_is_settled(
         review = reviews.open_next(session, session.merge(cast.zhao))
         assert review is not None
         question = reviews.case_of(session, review).contested[0]
-        from annotation.adjudication import Answer
-        from annotation.ranking import Relation
-
         reviews.answer_pair(session, review, review.version, Answer(question, Relation.TIE))
         reviews.decide(session, review, review.version)
     assert [name for name, _ in told(database)][-2:] == ["turn.settled", "campaign.finished"]
     assert dict(told(database))["campaign.finished"] == {"campaign_id": two_turns.id}
+
+
+def test_a_decision_that_is_taken_back_is_told_and_so_is_the_next_end(
+    database: Database, cast: Cast, two_turns: Campaign, hook: Webhook
+) -> None:
+    for order in ("A > B > C > D", "B > A > C > D"):
+        rank(database, cast.li, two_turns, "A > B > C > D")
+        rank(database, cast.wang, two_turns, order)
+    with database.writing() as session:
+        review = reviews.open_next(session, session.merge(cast.zhao))
+        assert review is not None
+        reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.TIE))
+        reviews.decide(session, review, review.version)
+        reviews.reopen(session, review, review.version)
+        reviews.decide(session, review, review.version)
+    where = {"campaign_id": two_turns.id}
+    settled = ("turn.settled", {**where, "turn_id": 2, "settled_by": "adjudicated"})
+    reopened, finished = ("turn.reopened", {**where, "turn_id": 2}), ("campaign.finished", where)
+    assert told(database)[2:] == [settled, finished, reopened, settled, finished]
+
+
+def test_a_campaign_whose_last_turn_is_withdrawn_is_told_to_be_finished(
+    database: Database, cast: Cast, two_turns: Campaign, hook: Webhook
+) -> None:
+    for login in (cast.li, cast.wang):
+        rank(database, login, two_turns, "A > B > C > D")
+    with database.writing() as session:
+        assert scores.withdraw(session, two_turns.id, [1, 2], actor_id=cast.sun.id) == 1
+    assert told(database)[1:] == [("campaign.finished", {"campaign_id": two_turns.id})]
+    with database.writing() as session:
+        assert scores.withdraw(session, two_turns.id, [1, 2], actor_id=cast.sun.id) == 0
+    assert len(told(database)) == 2
 
 
 def test_of_two_who_settle_the_last_two_turns_at_once_one_tells_that_nothing_is_left(

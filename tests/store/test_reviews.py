@@ -7,7 +7,7 @@ from datetime import timedelta
 from threading import Barrier
 
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -260,6 +260,29 @@ def test_a_lease_renewed_by_another_transaction_wins_over_a_release_that_saw_it_
         run_out = Adjudication.leased_until < utcnow()
         assert reviews.renew(session, seen)
         assert not reviews.change(session, seen, ReviewState.OPEN, run_out, state=ReviewState.RELEASED)
+
+
+def test_releasing_waits_for_nobody_and_leaves_the_turn_that_somebody_works_on(
+    database: Database, cast: Cast, campaign: Campaign
+) -> None:
+    later = utcnow() + timedelta(hours=2)
+    with database.writing() as session:
+        turns = [contest(session, cast, campaign, FIRST, SECOND, name).id for name in ("d1", "d2")]
+        for number in range(2):
+            open_review(session, people.add(session, f"expert{number}", "专家", Role.ADJUDICATOR, simulated=True))
+    if database.is_sqlite:  # where one writes at a time, nobody can be at work on anything
+        with database.writing() as session:
+            reviews.release_expired(session, later)
+            states = {turn: session.get_one(Turn, turn).state for turn in turns}
+        assert set(states.values()) == {TurnState.CONTESTED}
+        return
+    with database.writing() as at_work, database.writing() as session:
+        places.lock_turn(at_work, turns[0])
+        session.execute(text("SET LOCAL lock_timeout = '2s'"))
+        reviews.release_expired(session, later)
+        session.flush()
+        states = {turn: session.get_one(Turn, turn).state for turn in turns}
+    assert states == {turns[0]: TurnState.IN_REVIEW, turns[1]: TurnState.CONTESTED}
 
 
 def test_a_turn_that_is_handed_back_goes_to_somebody_else_first(

@@ -44,6 +44,13 @@ def test_the_same_run_is_started_once_while_it_lives(session: Session) -> None:
     assert runs.start(session, WANTED, actor_id=None).id not in (run.id, other.id)
 
 
+def test_a_run_without_a_name_is_called_as_the_model_that_it_may_leave(session: Session) -> None:
+    run = runs.start(session, replace(WANTED, name=""), actor_id=None)
+    assert run.name == f"{run.kind.value}-{run.id}"
+    other = runs.start(session, replace(WANTED, name="夜里", config={"epochs": 2}), actor_id=None)
+    assert other.name == "夜里"
+
+
 def test_of_twenty_clicks_at_the_same_moment_one_starts_a_run(database: Database) -> None:
     together = Barrier(20)
 
