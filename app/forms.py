@@ -14,7 +14,7 @@ from starlette.datastructures import FormData
 
 from annotation.abilities import Ability, Contradiction, contradictions
 from annotation.ranking import LETTERS, BadRankingError, Boundary, Ranking, Strength
-from annotation.refusals import Invalid
+from annotation.refusals import Conflict, Invalid
 from annotation.tables import Campaign, PriorityRule
 
 ABILITY_NUMBERS = {str(ability.value) for ability in Ability}
@@ -50,6 +50,17 @@ def fields_of(form: FormData) -> dict[str, str | list[str]]:
         values = [value for value in form.getlist(name) if isinstance(value, str)]
         fields[name] = values if name.startswith("fault-") else values[-1] if values else ""
     return fields
+
+
+def take_round(fields: dict[str, str | list[str]], revealed: int | None) -> None:
+    """Takes the revealed round out of a form; raises Conflict for one that was opened while the round was blind.
+
+    Revealing gives the responses other letters, so those of an earlier form mean something else by now.
+    """
+    if fields.pop("round", "") != ("" if revealed is None else str(revealed)):
+        raise Conflict(
+            "This round was revealed after you opened this page, and the letters are others now: reload the page."
+        )
 
 
 def read_ranking(fields: Fields, order: Sequence[int]) -> tuple[Ranking | None, tuple[str, ...]]:

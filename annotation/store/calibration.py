@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import Select, delete, exists, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session, joinedload, object_session, selectinload
 
 from annotation.calibration import each_two
@@ -17,7 +18,18 @@ from annotation.measure_tables import CalibrationRound, CalibrationTurn
 from annotation.ranking import Ranking as Order
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import audit
-from annotation.tables import Assignment, AssignmentState, Campaign, Membership, Purpose, Ranking, Turn, TurnState, User
+from annotation.tables import (
+    Assignment,
+    AssignmentState,
+    Campaign,
+    Draft,
+    Membership,
+    Purpose,
+    Ranking,
+    Turn,
+    TurnState,
+    User,
+)
 
 MOST_TURNS = 200
 
@@ -30,6 +42,12 @@ class Case:
     assignments: dict[int, Assignment] = field(default_factory=dict)
     before: dict[int, Order] = field(default_factory=dict)
     after: dict[int, Order] = field(default_factory=dict)
+
+    @property
+    def order(self) -> list[int]:
+        """The responses by their letters, which are the same for everybody once the round is revealed."""
+        shared = next((each.response_order for each in self.assignments.values()), None)
+        return list(range(len(self.turn.responses))) if shared is None else shared
 
 
 def every(session: Session, campaign_id: int) -> Sequence[CalibrationRound]:
@@ -88,12 +106,21 @@ def begin(session: Session, campaign: Campaign, name: str, turns: int, *, actor_
 
 
 def reveal(session: Session, found: CalibrationRound, *, actor_id: int | None) -> None:
-    """Shows everyone all rankings; what is not submitted by now is no longer blind, so it is not waited for."""
+    """Shows everyone all rankings; what is not submitted by now is no longer blind, so it is not waited for.
+
+    From now on the responses of a turn have the same letters for everybody, so that they can be talked over. What was
+    ranked blind keeps the order in which it was shown; forms that were begun in other letters are dropped.
+    """
     _note(session, found, CalibrationRound.revealed_at, actor_id)
-    of_round = select(CalibrationTurn.turn_id).where(CalibrationTurn.round_id == found.id)
-    unfinished = (Assignment.purpose == Purpose.CALIBRATION) & (Assignment.state == AssignmentState.RESERVED)
-    expired = update(Assignment).where(unfinished, Assignment.turn_id.in_(of_round))
-    session.execute(expired.values(state=AssignmentState.EXPIRED), execution_options={"synchronize_session": False})
+    ranked = session.scalars(_assignments(found).order_by(Assignment.id).with_for_update(of=Assignment)).all()
+    letters: dict[int, list[int]] = {}
+    for each in ranked:
+        drawn = random.SystemRandom().sample(each.response_order, len(each.response_order))
+        each.response_order = letters.setdefault(each.turn_id, drawn)
+        if each.state is AssignmentState.RESERVED:
+            each.state = AssignmentState.EXPIRED
+    session.flush()
+    session.execute(delete(Draft).where(Draft.assignment_id.in_([each.id for each in ranked])))
 
 
 def close(session: Session, found: CalibrationRound, *, actor_id: int | None) -> None:
@@ -111,6 +138,23 @@ def still_open(assignment: Assignment) -> bool:
         select(CalibrationRound.closed_at).join(CalibrationTurn).where(CalibrationTurn.turn_id == assignment.turn_id)
     )
     return session.scalars(of_turn).one() is None
+
+
+def revealed_round(session: Session, assignment: Assignment) -> int | None:
+    """The round that somebody ranks again with this assignment; None for other work, and while it is blind."""
+    if assignment.purpose is not Purpose.CALIBRATION:
+        return None
+    of_turn = select(CalibrationRound.id).join(CalibrationTurn).where(CalibrationTurn.turn_id == assignment.turn_id)
+    return session.scalar(of_turn.where(CalibrationRound.revealed_at.is_not(None)))
+
+
+def rounds_of(session: Session, turns: Sequence[Turn]) -> dict[int, CalibrationRound]:
+    """By the id of a turn the round that it is in, of those that are in one."""
+    withdrawn = [turn.id for turn in turns if turn.state is TurnState.WITHDRAWN]
+    of_turn = select(CalibrationTurn.turn_id, CalibrationRound).join(
+        CalibrationRound, CalibrationRound.id == CalibrationTurn.round_id
+    )
+    return {row[0]: row[1] for row in session.execute(of_turn.where(CalibrationTurn.turn_id.in_(withdrawn)))}
 
 
 def cases(session: Session, found: CalibrationRound) -> list[Case]:
@@ -159,6 +203,11 @@ def pseudonyms(found: CalibrationRound, cases: Sequence[Case]) -> dict[int, int]
     people = {user for case in cases for user in case.after}
     drawn = sorted(people, key=lambda user: hashlib.sha256(f"{found.id}:{found.created_at}:{user}".encode()).digest())
     return {user: number for number, user in enumerate(drawn)}
+
+
+def _assignments(found: CalibrationRound) -> Select[Assignment]:
+    of_round = select(CalibrationTurn.turn_id).where(CalibrationTurn.round_id == found.id)
+    return select(Assignment).where(Assignment.turn_id.in_(of_round), Assignment.purpose == Purpose.CALIBRATION)
 
 
 def _note(

@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session, joinedload
 
+from annotation.measure_tables import CalibrationTurn
 from annotation.refusals import Missing
 from annotation.tables import (
     Adjudication,
@@ -45,7 +46,8 @@ class Behind:
 
     ``annotators`` hold a place, all of them; ``ability`` is the most important one that decides a contested pair;
     ``week`` begins on this Monday, in UTC, and is that of the last ranking; ``guideline`` is a version that a ranking
-    was made under; ``source`` is 1 in, 0 out of distribution, -1 where not stated; ``handed_back`` so often or more.
+    was made under; ``source`` is 1 in, 0 out of distribution, -1 where not stated; ``handed_back`` so often or more; ``calibration`` those of a round, which
+    are withdrawn from labelling.
     """
 
     annotators: tuple[int, ...] = ()
@@ -56,6 +58,7 @@ class Behind:
     week: date | None = None
     guideline: int | None = None
     handed_back: int = 0
+    calibration: bool = False
 
     def conditions(self) -> list[ColumnElement[bool]]:
         """As the database understands it."""
@@ -73,6 +76,8 @@ class Behind:
             found.append(Turn.in_distribution.is_(None if self.source < 0 else bool(self.source)))
         if self.handed_back:
             found.append(Turn.times_unjudgeable >= self.handed_back)
+        if self.calibration:
+            found.append(_in_a_round)
         if self.guideline is not None:
             version = Guideline.version == self.guideline
             found.append(exists().where(ranked, Ranking.assignment_id == Assignment.id, _guideline_of, version))
@@ -84,6 +89,7 @@ class Behind:
 
 
 _guideline_of = Ranking.guideline_id == Guideline.id
+_in_a_round = exists().where(CalibrationTurn.turn_id == Turn.id)
 
 
 def listed(
@@ -95,10 +101,15 @@ def listed(
     limit: int,
     behind: Behind = Behind(),
 ) -> Sequence[Turn]:
-    """Turns of a campaign in the order of their import, behind the one with id ``after``."""
+    """Turns of a campaign in the order of their import, behind the one with id ``after``.
+
+    Those of a calibration round are not listed among the withdrawn ones.
+    """
     wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > after, *behind.conditions())
     if state is not None:
         wanted = wanted.where(Turn.state == state)
+    if state is TurnState.WITHDRAWN:
+        wanted = wanted.where(~_in_a_round)
     return session.scalars(
         wanted.order_by(Turn.id).limit(limit).options(joinedload(Turn.dialogue, innerjoin=True))
     ).all()

@@ -88,10 +88,8 @@ def close(user: Admin, found: RoundChanged, session: Writing) -> Response:
 
 
 def _shown(case: Case, viewer_id: int) -> dict[str, Any]:
-    """A turn in the letters that its viewer knows; those of the turn itself for who did not rank it."""
-    own = case.assignments.get(viewer_id)
-    order = own.response_order if own else list(range(len(case.turn.responses)))
-    letters = {response: LETTERS[place] for place, response in enumerate(order)}
+    """A turn in the letters that are everybody's since the reveal."""
+    letters = {response: LETTERS[place] for place, response in enumerate(case.order)}
 
     def group(responses: tuple[int, ...]) -> str:
         return " = ".join(sorted(letters[response] for response in responses))
@@ -108,8 +106,8 @@ def _shown(case: Case, viewer_id: int) -> dict[str, Any]:
     }
     return {
         "turn": case.turn,
-        "own": own,
-        "responses": [(letters[number], case.turn.responses[number]) for number in order],
+        "own": case.assignments.get(viewer_id),
+        "responses": [(letters[number], case.turn.responses[number]) for number in case.order],
         "orders": {
             person: (_order(case.before.get(person), group), _order(ranking, group))
             for person, ranking in case.after.items()

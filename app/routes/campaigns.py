@@ -130,9 +130,10 @@ def behind_a_figure(
     week: Annotated[date | None, Query()] = None,
     guideline: Annotated[int | None, Query(ge=1)] = None,
     handed_back: Annotated[int, Query(ge=0)] = 0,
+    calibration: Annotated[bool, Query()] = False,
 ) -> Behind:
     """Which turns a figure counts, as its link says."""
-    return Behind(tuple(annotator or ()), ability, department, depth, source, week, guideline, handed_back)
+    return Behind(tuple(annotator or ()), ability, department, depth, source, week, guideline, handed_back, calibration)
 
 
 @router.get("/{campaign_id}/turns")
@@ -147,16 +148,22 @@ def list_turns(
     """The turns behind a number."""
     wanted = TurnState(state) if state in set(TurnState) else None
     rows = turns.listed(session, campaign.id, wanted, after=after, limit=PAGE + 1, behind=behind)
-    kept = [(name, value) for name, value in request.query_params.multi_items() if name not in ("state", "after")]
+    kept = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if name not in ("state", "after", "calibration")
+    ]
     return page(
         request,
         "admin/turns.html",
         campaign=campaign,
         state=wanted,
+        behind=behind,
         kept=f"{urlencode(kept)}&" if kept else "",
         chosen=figures.chosen(kept, statistics.names(session), locale_of(request)),
         states=list(TurnState),
         turns=rows[:PAGE],
+        rounds=calibration.rounds_of(session, rows),
         following=rows[PAGE - 1].id if len(rows) > PAGE else None,
         members=campaigns.members(session, campaign.id),
         departments=turns.departments(session, campaign.id),
@@ -173,6 +180,7 @@ def show_turn(request: Request, campaign: CampaignSeen, turn_id: int, session: R
         "admin/turn.html",
         campaign=campaign,
         turn=turn,
+        round=calibration.rounds_of(session, [turn]).get(turn.id),
         holders=places.holders(session, turn.id),
         given=given,
         review=turns.review_of(session, turn.id),

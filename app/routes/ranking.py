@@ -85,6 +85,7 @@ def show(request: Request, user: Annotator, assignment: SeenAssignment, session:
         request,
         "rank/screen.html",
         **_context(assignment, fields),
+        again=calibration.revealed_round(session, assignment),
         key=uuid.uuid4().hex,
         revision=draft.revision if draft else 0,
         saved_at=draft.updated_at if draft else None,
@@ -102,6 +103,7 @@ def save_draft(assignment: OwnAssignment, session: Writing, form: SubmittedForm)
     fields = forms.fields_of(form)
     revision = fields.pop("revision", "0")
     fields.pop("confirmed", None)
+    forms.take_round(fields, calibration.revealed_round(session, assignment))
     if not isinstance(revision, str) or not revision.isdecimal() or len(revision) > 9:
         raise Invalid("The form does not describe a ranking: reload the page.")
     return JSONResponse({"revision": rankings.save_draft(session, assignment, int(revision), fields)})
@@ -111,6 +113,8 @@ def save_draft(assignment: OwnAssignment, session: Writing, form: SubmittedForm)
 def submit(request: Request, assignment: OwnAssignment, session: Writing, form: SubmittedForm) -> Response:
     """Keeps the ranking, or shows what it runs into with the mend."""
     fields = forms.fields_of(form)
+    again = calibration.revealed_round(session, assignment)
+    forms.take_round(fields, again)
     campaign = assignment.turn.campaign
     ranking, unplaced = forms.read_ranking(fields, assignment.response_order)
     found = forms.objections(fields, ranking, unplaced, campaign)
@@ -118,8 +122,11 @@ def submit(request: Request, assignment: OwnAssignment, session: Writing, form: 
         return _objections(request, session, assignment, fields, found, ranking)
     stored = rankings.submit(session, assignment, _submission(fields, ranking))
     target = f"/rank/{campaign.id}/stored?late={int(stored.late)}"
+    if again is not None:  # back to the round, where the others' rankings of the next turn are
+        target = f"/calibration/{again}#turn-{assignment.turn_id}"
     if wants_fragment(request):
-        return JSONResponse({"next": f"/rank/{campaign.id}/next", "late": stored.late})
+        told = {"next": f"/rank/{campaign.id}/next"} if again is None else {"back": target}
+        return JSONResponse({**told, "late": stored.late})
     return RedirectResponse(target, status_code=303)
 
 
@@ -195,6 +202,7 @@ def _objections(
         "rank/screen.html",
         status=422,
         **context,
+        again=calibration.revealed_round(session, assignment),
         key=fields.get("key") or uuid.uuid4().hex,
         revision=fields.get("revision") or 0,
         saved_at=None,

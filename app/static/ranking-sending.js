@@ -91,6 +91,7 @@ class RankingSending {
 
   goOn(told) {
     if (told.late) { location.href = told.next.replace(/next$/, "stored?late=1"); return; }
+    if (told.back) { location.href = told.back; return; }
     LastRanking.keep(location.pathname);
     RankingSending.post(told.next);
   }

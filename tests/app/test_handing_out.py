@@ -1,4 +1,4 @@
-"""The admin's forms for what is handed out to whom, and the pages of a calibration round."""
+"""The admin's forms for what is handed out to whom."""
 
 from __future__ import annotations
 
@@ -157,31 +157,3 @@ def test_the_pages_of_handing_out_open_in_chinese(
         assert page.status_code == 200
         assert 'lang="zh-CN"' in page.text
     assert "医生 甲" in admin.get(where.headers["location"]).text
-
-
-def test_a_calibration_round_is_blind_then_revealed_by_letters_and_ranked_again(
-    admin: TestClient, browse: Browse, database: Database, campaign: Campaign, turns: list[int]
-) -> None:
-    begun = admin.post(f"/admin/campaigns/{campaign.id}/calibration", data={"name": "第一轮", "turns": "1"})
-    where = begun.headers["location"]
-    li, wang = browse("li"), browse("wang")
-    own = rank(li, campaign, database, "A > B > C > D")
-    rank(wang, campaign, database, "B > A > C > D")
-    assert li.get(where).status_code == 404
-    assert "1 of 1 turns" in admin.get(where).text
-    assert "Agreement before and after" not in admin.get(where).text
-    admin.post(f"{where}/reveal")
-    assert "第一轮" in li.get("/rank").text
-    page = unescape(li.get(where).text)
-    assert "Doctor I" in page
-    assert "Doctor II" in page
-    assert not {"王芳", "wang"} & set(re.findall(r"王芳|wang", page))
-    assert own in page
-    assert "0.83" in page
-    assert "You have ranked this turn already" in li.get(own).text
-    assert browse("zhao").get(where).status_code == 404
-    admin.post(f"{where}/close")
-    assert "Rank again" not in li.get(where).text
-    with database.reading() as session:
-        [found] = calibration.every(session, campaign.id)
-        assert found.closed_at is not None
