@@ -46,8 +46,8 @@ class Behind:
 
     ``annotators`` hold a place, all of them; ``ability`` is the most important one that decides a contested pair;
     ``week`` begins on this Monday, in UTC, and is that of the last ranking; ``guideline`` is a version that a ranking
-    was made under; ``source`` is 1 in, 0 out of distribution, -1 where not stated; ``handed_back`` so often or more; ``calibration`` those of a round, which
-    are withdrawn from labelling.
+    was made under; ``source`` is 1 in, 0 out of distribution, -1 where not stated; ``handed_back`` so often or more;
+    ``calibration`` those of a round, which are withdrawn from labelling.
     """
 
     annotators: tuple[int, ...] = ()

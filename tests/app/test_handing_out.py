@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-from html import unescape
 
 import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.store import calibration, campaigns, imports, limits, rankings
+from annotation.store import campaigns, imports, limits, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, Campaign, Membership, Turn, TurnOrder
 from tests.app.conftest import Browse
