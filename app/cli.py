@@ -106,11 +106,15 @@ def import_file(
     if reading.problems and not skip:
         _say_problems([str(problem) for problem in reading.problems])
     with _refusals_said(), database.writing() as session:
-        found = campaigns.by_name(session, campaign) or campaigns.create(session, campaign, k=k)
+        found = campaigns.by_name(session, campaign) or campaigns.create(session, campaign, k=k, members=())
+        nobody = not campaigns.members(session, found.id)
         done = imports.add(session, found, reading.dialogues, source=file.name, actor_id=None)
         if done.problems:
             _say_problems([str(problem) for problem in done.problems])
     _say_import(reading, done)
+    if nobody:
+        where = f"{settings().public_url}/admin/campaigns/{found.id}#members"
+        typer.echo(f"Nobody ranks in {campaign} yet: say who does at {where}")
 
 
 @app.command("import-rankings")
@@ -184,12 +188,13 @@ def write_snapshot(
 @app.command()
 def restore(
     archive: Annotated[Path, typer.Argument(help="Zip that was written as zhongjing", exists=True, dir_okay=False)],
+    name: Annotated[str, typer.Option(help="Name of the campaign, where not the one that it had")] = "",
 ) -> None:
     """Makes a campaign of the archive of a snapshot: all of it, or nothing."""
     with _refusals_said(), tempfile.TemporaryDirectory() as folder, archive.open("rb") as file:
         manifest = unpack(file, Path(folder))
         with opened(settings()).writing() as session:
-            campaign = restoring.restore(session, Path(folder), manifest, actor_id=None)
+            campaign = restoring.restore(session, Path(folder), manifest, actor_id=None, name=name.strip())
     typer.echo(f"{campaign.name}: {manifest.files[snapshot.TURNS].rows} turns restored.")
 
 

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -90,7 +90,15 @@ def _handle_refusals(app: FastAPI) -> None:
 
 def _refusal(request: Request, status: int, message: str, **parts: object) -> HTMLResponse:
     name = "_refusal.html" if wants_fragment(request) else "refusal.html"
-    return page(request, name, status=status, message=message, parts=parts, code=status)
+    came_from = _came_from(request)
+    return page(request, name, status=status, message=message, parts=parts, code=status, came_from=came_from)
+
+
+def _came_from(request: Request) -> str | None:
+    """The page of ours from which a form was sent, where the browser says so."""
+    found = urlsplit(request.headers.get("referer", ""))
+    ours = request.method == "POST" and found.netloc == request.headers.get("host")
+    return found._replace(scheme="", netloc="", fragment="").geturl() if ours else None
 
 
 def _refused(request: Request, error: Exception) -> Response:

@@ -73,6 +73,13 @@ WORDS = {
     "run.finished": N_("a run has ended"),
     "guideline.doubt": N_("an adjudicator doubts the guideline"),
     "ping": N_("test message"),
+    "private address": N_(
+        "it leads into a private network, where nothing is sent to unless ZHONGJING_WEBHOOKS_TO_PRIVATE is true"
+    ),
+    "no answer in time": N_("no answer in time"),
+    "no answer in HTTP": N_("what answered speaks no HTTP"),
+    "not reached": N_("it could not be reached"),
+    "not sent": N_("it could not be sent: the worker's log says why"),
     "queued": N_("queued"),
     "running": N_("running"),
     "succeeded": N_("succeeded"),
@@ -178,6 +185,7 @@ WORDS = {
     "calibration closed": N_("calibration closed"),
     "calibration revealed": N_("calibration revealed"),
     "campaign created": N_("campaign created"),
+    "campaign renamed": N_("campaign renamed"),
     "could not judge": N_("could not judge"),
     "data set registered": N_("data set registered"),
     "decision taken back": N_("decision taken back"),

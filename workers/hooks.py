@@ -21,7 +21,13 @@ log = logging.getLogger(__name__)
 
 AT_MOST_S = 40.0  # then the others that wait for this worker have their turn
 LONGEST_ERROR = 200
-REACHING = (httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError, outward.ForbiddenAddressError)
+REASONS: dict[type[Exception], str] = {
+    outward.ForbiddenAddressError: "private address",
+    httpcore2.TimeoutException: "no answer in time",
+    httpcore2.ProtocolError: "no answer in HTTP",
+    httpcore2.NetworkError: "not reached",
+}
+"""What kept an answer from coming, in words that the web knows in its languages."""
 
 
 def send_all_due(settings: Settings) -> None:
@@ -56,11 +62,12 @@ def send(message: Message, *, to_private: bool) -> Attempt:
     status, error = None, ""
     try:
         status = outward.post(message.url, headers_of(message, int(time.time())), message.body, to_private=to_private)
-    except REACHING as found:
-        error = f"{type(found).__name__}: {found}"[:LONGEST_ERROR]
+    except tuple(REASONS) as found:
+        reason = next(reason for kind, reason in REASONS.items() if isinstance(found, kind))
+        error = f"{reason}: {found}"[:LONGEST_ERROR]
     except Exception:
         log.exception("delivery %s could not be sent", message.id)
-        error = "it could not be sent: see the worker's log"
+        error = "not sent"
     return Attempt(status, error, time.monotonic() - began)
 
 

@@ -79,7 +79,7 @@ class _Outward(httpcore2.NetworkBackend):
             raise httpcore2.ConnectError(f"{host} has no address") from error
         allowed = [address for address in found if self._to_private or is_public(address)]
         if not allowed:
-            raise ForbiddenAddressError(f"{host} is at a private address")
+            raise ForbiddenAddressError(host)
         return allowed[0]
 
 

@@ -84,18 +84,20 @@ def create(
     members: Collection[int] | None = None,
     actor_id: int | None = None,
 ) -> Campaign:
-    """A campaign with the first version of its guideline and its members: every annotator, or those who are given."""
-    if by_name(session, name) is not None:
-        raise Conflict("There is a campaign named {name} already: choose another name.", name=name)
+    """A campaign with the first version of its guideline and its members.
+
+    Those are the annotators who are given, or every one who is not deactivated.
+    """
+    _require_free(session, name)
     campaign = Campaign(
         name=name, k=k, ties_allowed=ties_allowed, priority_rule=priority_rule, rewrite_template=rewrite_template
     )
     session.add(campaign)
     session.flush()
     session.add(Guideline(campaign_id=campaign.id, version=1, text=guideline))
-    annotators = set(session.scalars(select(User.id).where(User.role == Role.ANNOTATOR)))
-    chosen = annotators if members is None else annotators & set(members)
-    session.add_all(Membership(campaign_id=campaign.id, user_id=user_id) for user_id in sorted(chosen))
+    chosen = select(User.id).where(User.role == Role.ANNOTATOR).order_by(User.id)
+    chosen = chosen.where(User.state != UserState.DEACTIVATED if members is None else User.id.in_(members))
+    session.add_all(Membership(campaign_id=campaign.id, user_id=user_id) for user_id in session.scalars(chosen).all())
     session.flush()
     audit.record(session, actor_id, "campaign created", f"campaign {campaign.id}", name=name, k=k)
     return campaign
@@ -105,6 +107,7 @@ def change_rules(
     session: Session,
     campaign: Campaign,
     *,
+    name: str,
     ties_allowed: bool,
     is_open: bool,
     priority_rule: PriorityRule,
@@ -113,6 +116,7 @@ def change_rules(
     actor_id: int | None,
 ) -> None:
     """Changes what holds from now on; what was ranked before stays as it is."""
+    _rename(session, campaign, name, actor_id=actor_id)
     campaign.ties_allowed = ties_allowed
     campaign.open = is_open
     campaign.priority_rule = priority_rule
@@ -120,6 +124,22 @@ def change_rules(
     campaign.lease_minutes = lease_minutes
     subject = f"campaign {campaign.id}"
     audit.record(session, actor_id, "rules changed", subject, ties=ties_allowed, open=is_open, rule=priority_rule)
+
+
+def _rename(session: Session, campaign: Campaign, name: str, *, actor_id: int | None) -> None:
+    if name == campaign.name:
+        return
+    _require_free(session, name)
+    before, campaign.name = campaign.name, name
+    audit.record(session, actor_id, "campaign renamed", f"campaign {campaign.id}", before=before, name=name)
+
+
+def _require_free(session: Session, name: str) -> None:
+    """Raises Invalid for no name, and Conflict for one that is taken."""
+    if not name:
+        raise Invalid("The campaign needs a name.")
+    if by_name(session, name) is not None:
+        raise Conflict("There is a campaign named {name} already: choose another name.", name=name)
 
 
 def change_handing_out(

@@ -68,16 +68,17 @@ class _InStep(Generic[OfTurn]):
         return found
 
 
-def restore(session: Session, folder: Path, manifest: Manifest, *, actor_id: int | None) -> Campaign:
-    """Makes a campaign of an unpacked archive, whose people can never log in.
+def restore(session: Session, folder: Path, manifest: Manifest, *, actor_id: int | None, name: str = "") -> Campaign:
+    """Makes a campaign of an unpacked archive, whose people can never log in, under its own or another name.
 
     Raises Conflict where a campaign of that name is here, and Invalid where the archive contradicts itself, which is
     so whenever freezing what was restored would not give the bytes that were sealed.
     """
-    if campaigns.by_name(session, manifest.campaign) is not None:
-        raise Conflict("There is a campaign named {name} already: rename one of the two.", name=manifest.campaign)
+    name = name or manifest.campaign
+    if campaigns.by_name(session, name) is not None:
+        raise Conflict("There is a campaign named {name} already: choose another name.", name=name)
     try:
-        campaign = _campaign(session, manifest)
+        campaign = _campaign(session, manifest, name)
         names = _people(session, folder, campaign)
         _turns(session, folder, campaign, names)
     except DBAPIError as error:
@@ -89,9 +90,9 @@ def restore(session: Session, folder: Path, manifest: Manifest, *, actor_id: int
     return campaign
 
 
-def _campaign(session: Session, manifest: Manifest) -> Campaign:
+def _campaign(session: Session, manifest: Manifest, name: str) -> Campaign:
     rules = manifest.model_dump(exclude={"format", "campaign", "guideline_version", "code_version", "files"})
-    campaign = Campaign(name=manifest.campaign, open=False, **rules)
+    campaign = Campaign(name=name, open=False, **rules)
     session.add(campaign)
     session.flush()
     return campaign
@@ -334,6 +335,6 @@ def _require_same_bytes(session: Session, campaign: Campaign, manifest: Manifest
         if found.sha256 != manifest.files[name].sha256:
             raise Invalid("The archive contradicts itself: {name} does not follow from the other files.", name=name)
     about = frozen_rows.about(campaign, campaigns.guideline(session, campaign.id).version, manifest.code_version)
-    said = manifest.model_dump(mode="json", exclude={"format", "files"})
+    said = {**manifest.model_dump(mode="json", exclude={"format", "files"}), "campaign": campaign.name}
     if json.loads(json.dumps(about)) != said:
         raise Invalid("The archive contradicts itself: {name} does not follow from the other files.", name="manifest")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field, model_validator
+from sqlalchemy.orm import Session
 
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem as RowProblem
@@ -27,7 +28,7 @@ router = APIRouter(tags=["campaigns"])
 NOTHING_IMPORTED = N_("Nothing was imported: mend the rows under errors, or send skip=true to leave them out.")
 CONTRADICTED = N_("Nothing was imported: these rows contradict what is in the campaign already.")
 LONGEST_TEXT = 200_000
-RULES = frozenset(("ties_allowed", "priority_rule", "rewrite_template", "lease_minutes"))
+RULES = frozenset(("name", "ties_allowed", "priority_rule", "rewrite_template", "lease_minutes"))
 HANDING_OUT = frozenset(("turn_order", "random_share", "repeat_share", "repeat_after_days", "gold_share"))
 
 
@@ -55,7 +56,7 @@ class CampaignShape(BaseModel):
 
 
 class NewCampaign(Given):
-    """A campaign to create; every annotator becomes a member."""
+    """A campaign to create."""
 
     name: Words = Field(min_length=1, max_length=128, examples=["儿科试点"])
     k: int = Field(4, ge=2, le=5)
@@ -63,11 +64,13 @@ class NewCampaign(Given):
     priority_rule: PriorityRule = PriorityRule.ENFORCE
     guideline: Words = Field("", max_length=LONGEST_TEXT)
     rewrite_template: Words = Field("", max_length=LONGEST_TEXT)
+    user_ids: list[int] = Field([], max_length=10_000, description="Who ranks in it; nobody is given turns until said")
 
 
 class CampaignChange(Given):
     """What is to change; what is left out stays. K stays, for the responses are there."""
 
+    name: Words | None = Field(None, min_length=1, max_length=128)
     ties_allowed: bool | None = None
     priority_rule: PriorityRule | None = None
     rewrite_template: Words | None = Field(None, max_length=LONGEST_TEXT)
@@ -135,8 +138,7 @@ def list_campaigns(_user: Admin, session: Reading, cursor: Cursor = None, limit:
 @router.post("/campaigns", status_code=201)
 def create_campaign(user: Admin, session: Writing, given: NewCampaign) -> CampaignShape:
     """Create a campaign."""
-    if not given.name.strip():
-        raise Invalid("The campaign needs a name.")
+    _require_annotators(session, given.user_ids)
     created = campaigns.create(
         session,
         given.name.strip(),
@@ -145,6 +147,7 @@ def create_campaign(user: Admin, session: Writing, given: NewCampaign) -> Campai
         priority_rule=given.priority_rule,
         guideline=given.guideline.strip(),
         rewrite_template=given.rewrite_template.strip(),
+        members=given.user_ids,
         actor_id=user.id,
     )
     return _shown(session, created)
@@ -160,6 +163,8 @@ def get_campaign(campaign: CampaignSeen, session: Reading) -> CampaignShape:
 def change_campaign(user: Admin, campaign: CampaignChanged, session: Writing, given: CampaignChange) -> CampaignShape:
     """Change rules or guideline from now on; what was ranked before stays as it is."""
     told = given.model_dump(exclude_none=True)
+    if given.name is not None:
+        told["name"] = given.name.strip()
     if told.keys() & {*RULES, "open"}:
         is_open = told.get("open", campaign.open)
         campaigns.change_rules(session, campaign, is_open=is_open, actor_id=user.id, **_those(RULES, campaign, told))
@@ -180,10 +185,7 @@ def list_members(campaign: CampaignSeen, session: Reading) -> list[Member]:
 @router.put("/campaigns/{campaign_id}/members")
 def put_members(user: Admin, campaign: CampaignChanged, session: Writing, given: Members) -> list[Member]:
     """Say who ranks in a campaign: all of them."""
-    annotators = {each.id for each in people.everybody(session) if each.role is Role.ANNOTATOR}
-    strangers = set(given.user_ids) - annotators
-    if strangers:
-        raise Invalid("Only annotators can be members, and these are none: {ids}.", ids=sorted(strangers))
+    _require_annotators(session, given.user_ids)
     campaigns.set_members(session, campaign, set(given.user_ids), actor_id=user.id)
     session.flush()
     return [_member(each) for each in campaigns.members(session, campaign.id)]
@@ -255,6 +257,12 @@ def _shown(session: Reading, campaign: Campaign) -> CampaignShape:
         **{name: getattr(campaign, name) for name in names},
         guideline=GuidelineShape(version=guideline.version, text=guideline.text, created_at=guideline.created_at),
     )
+
+
+def _require_annotators(session: Session, user_ids: Collection[int]) -> None:
+    annotators = {each.id for each in people.everybody(session) if each.role is Role.ANNOTATOR}
+    if strangers := set(user_ids) - annotators:
+        raise Invalid("Only annotators can be members, and these are none: {ids}.", ids=sorted(strangers))
 
 
 def _those(names: Collection[str], campaign: Campaign, told: Mapping[str, Any]) -> dict[str, Any]:

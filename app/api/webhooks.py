@@ -10,9 +10,10 @@ from pydantic import BaseModel, Field
 
 from annotation.outside_tables import Delivery, DeliveryState, Event, Webhook
 from annotation.store import hooks, listing
+from app.addresses import require_reachable
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import Given, Words
-from app.deps import Admin, Reading, Writing
+from app.deps import Admin, Reading, WebSettings, Writing
 from app.routes.webhooks import HookChanged, HookSeen
 
 router = APIRouter(tags=["webhooks"])
@@ -82,8 +83,9 @@ def list_webhooks(_user: Admin, session: Reading, cursor: Cursor = None, limit: 
 
 
 @router.post("/webhooks", status_code=201)
-def create_webhook(user: Admin, session: Writing, given: NewWebhook) -> MadeWebhook:
+def create_webhook(user: Admin, session: Writing, settings: WebSettings, given: NewWebhook) -> MadeWebhook:
     """Make a webhook; the answer holds its secret."""
+    require_reachable(given.url, settings)
     made = hooks.create(session, given.url, given.events, actor_id=user.id)
     return MadeWebhook(**_shown(made).model_dump(), secret=made.secret)
 

@@ -9,7 +9,6 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from annotation.refusals import Invalid
 from annotation.store import calibration, campaigns, naming, people, places, rankings, snapshots, statistics, turns
 from annotation.store.turns import Behind
 from annotation.tables import PriorityRule, Role, TurnOrder, TurnState
@@ -42,8 +41,6 @@ def create(
     member: Annotated[list[int] | None, Form()] = None,
 ) -> Response:
     """Creates a campaign with those who rank in it."""
-    if not name.strip():
-        raise Invalid("The campaign needs a name.")
     created = campaigns.create(
         session,
         name.strip(),
@@ -82,16 +79,18 @@ def change_rules(
     user: Admin,
     campaign: CampaignChanged,
     session: Writing,
+    name: Annotated[str, Form(max_length=128)],
     ties_allowed: Annotated[bool, Form()] = False,
     open: Annotated[bool, Form()] = False,
     priority_rule: Annotated[PriorityRule, Form()] = PriorityRule.ENFORCE,
     rewrite_template: Annotated[str, Form()] = "",
     lease_minutes: Annotated[int, Form(ge=5, le=1440)] = 60,
 ) -> Response:
-    """Changes the rules from now on; K stays, for the responses are there."""
+    """Changes the name, and the rules from now on; K stays, for the responses are there."""
     campaigns.change_rules(
         session,
         campaign,
+        name=name.strip(),
         ties_allowed=ties_allowed,
         is_open=open,
         priority_rule=priority_rule,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response, UploadFile
+from fastapi import APIRouter, Form, Request, Response, UploadFile
 from fastapi.responses import FileResponse, HTMLResponse, RedirectResponse
 
 from annotation import snapshot as files
@@ -48,12 +49,12 @@ def choose_archive(request: Request, _user: Admin) -> HTMLResponse:
 
 
 @router.post("/restore")
-def restore(user: Admin, database: Data, file: UploadFile) -> Response:
+def restore(user: Admin, database: Data, file: UploadFile, name: Annotated[str, Form(max_length=128)] = "") -> Response:
     """Makes a campaign of the archive of a snapshot, or nothing."""
     with tempfile.TemporaryDirectory(prefix="zhongjing-restore-") as folder:
         manifest = unpack(file.file, Path(folder))
         with database.writing() as session:
-            campaign = restoring.restore(session, Path(folder), manifest, actor_id=user.id)
+            campaign = restoring.restore(session, Path(folder), manifest, actor_id=user.id, name=name.strip())
     return RedirectResponse(f"/admin/campaigns/{campaign.id}", status_code=303)
 
 

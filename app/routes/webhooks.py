@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from annotation.outside_tables import Event, Webhook
 from annotation.store import hooks, listing
-from app.deps import Admin, Reading, Writing
+from app.addresses import require_reachable
+from app.deps import Admin, Reading, WebSettings, Writing
 from app.render import page
 
 router = APIRouter(prefix="/admin/webhooks")
@@ -42,10 +43,12 @@ def create(
     request: Request,
     user: Admin,
     session: Writing,
+    settings: WebSettings,
     url: Annotated[str, Form(max_length=hooks.LONGEST_URL)],
     event: Annotated[list[Event] | None, Form()] = None,
 ) -> HTMLResponse:
     """Makes a webhook and shows its secret, this once."""
+    require_reachable(url, settings)
     return _page(request, session, made=hooks.create(session, url, event or [], actor_id=user.id))
 
 

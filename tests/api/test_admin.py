@@ -30,9 +30,21 @@ def test_a_campaign_is_created_changed_and_read(program: Program, cast: Cast) ->
     assert (changed["lease_minutes"], changed["ties_allowed"], changed["k"]) == (30, True, 3)
     assert (changed["guideline"]["version"], changed["guideline"]["text"]) == (2, "先看准确。")
     assert client.patch(path, json={"open": False}).json()["open"] is False
+    assert client.patch(path, json={"name": "心血管"}).json()["name"] == "心血管"
+    is_problem(client.patch(path, json={"name": " "}), 422)
+    assert client.patch(path, json={"name": "心内科", "ties_allowed": True}).json()["name"] == "心内科"
     after = client.get(path).json()
     assert (after["open"], after["lease_minutes"], after["guideline"]["version"]) == (False, 30, 2)
     assert [each["name"] for each in client.get("/api/v1/campaigns").json()["items"]] == ["心内科"]
+
+
+def test_nobody_ranks_in_a_new_campaign_until_it_is_said_who(program: Program, cast: Cast) -> None:
+    client = program("sun")
+    for number, ids in enumerate(([], [cast.wang.id])):
+        made = client.post("/api/v1/campaigns", json={"name": f"c{number}", "user_ids": ids}).json()
+        members = client.get(f"/api/v1/campaigns/{made['id']}/members").json()
+        assert [each["id"] for each in members] == ids
+    is_problem(client.post("/api/v1/campaigns", json={"name": "c3", "user_ids": [cast.zhao.id]}), 422)
 
 
 def test_only_annotators_become_members(program: Program, campaign: Campaign, cast: Cast) -> None:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from annotation.db import Database
 from annotation.run_tables import CheckpointKind, DataSet, Run, RunKind, RunState
-from annotation.store import campaigns, imports, people, places, rankings, runs, snapshots
+from annotation.store import audit, campaigns, imports, naming, people, places, rankings, runs, snapshots
 from annotation.store.rankings import Submission
 from annotation.tables import AuditEvent, Campaign, Dialogue, Turn, TurnState, UserState
 from app.settings import Settings
@@ -66,19 +66,75 @@ def test_rules_guideline_and_members_change(
     admin: TestClient, database: Database, campaign: Campaign, cast: Cast
 ) -> None:
     where = f"/admin/campaigns/{campaign.id}"
-    admin.post(f"{where}/rules", data={"priority_rule": "warn", "lease_minutes": "30", "rewrite_template": "新模板"})
+    rules = {"name": " 二期 ", "priority_rule": "warn", "lease_minutes": "30", "rewrite_template": "新模板"}
+    admin.post(f"{where}/rules", data=rules)
     admin.post(f"{where}/guideline", data={"text": "第二版"})
     admin.post(f"{where}/guideline", data={"text": "第二版"})
     admin.post(f"{where}/members", data={"member": [str(cast.li.id), str(cast.sun.id)]})
     with database.reading() as session:
         changed = campaigns.get(session, campaign.id)
-        assert (changed.open, changed.ties_allowed, changed.lease_minutes) == (False, False, 30)
+        assert (changed.name, changed.open, changed.ties_allowed, changed.lease_minutes) == ("二期", False, False, 30)
         assert changed.rewrite_template == "新模板"
         assert (campaigns.guideline(session, campaign.id).version, campaigns.guideline(session, campaign.id).text) == (
             2,
             "第二版",
         )
         assert [user.login for user in campaigns.members(session, campaign.id)] == ["li"]
+
+
+def test_a_campaign_is_renamed_once_and_not_as_another(
+    admin: TestClient, database: Database, campaign: Campaign
+) -> None:
+    with database.writing() as session:
+        campaigns.create(session, "别的")
+    where = f"/admin/campaigns/{campaign.id}"
+    for name, status in (("二期", 303), ("二期", 303), ("别的", 409), ("  ", 422)):
+        assert admin.post(f"{where}/rules", data={"name": name}).status_code == status
+    assert "二期" in admin.get(where).text
+    with database.reading() as session:
+        renamed = session.scalars(select(AuditEvent).where(AuditEvent.action == "campaign renamed")).all()
+        assert [event.detail for event in renamed] == [{"before": "试点", "name": "二期"}]
+
+
+def test_the_audit_tells_of_whom_and_what_in_words_with_the_page(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    upload(admin, campaign, json_lines(own_row("a")))
+    admin.post(f"/admin/campaigns/{campaign.id}/limits", data={f"day-{cast.li.id}": "40"})
+    with database.writing() as session:
+        turn = session.scalars(select(Turn)).one()
+        naming.name(session, campaign, turn, {cast.li.id, cast.wang.id}, actor_id=cast.sun.id)
+        audit.record(session, None, "model registered", "checkpoint 3", sha256="0123456789abcdef")
+        audit.record(session, cast.li.id, "guideline doubted", "turn 999", ability="warm_tone")
+        for number in range(200):
+            audit.record(session, cast.sun.id, "token created", f"token {number}", may_write=True, days=30)
+    newest, older = (unescape(admin.get(f"/admin/audit{query}").text) for query in ("", "?before=8"))
+    assert "access token 199" in newest
+    assert "may write</span> yes" in newest
+    [query] = re.findall(r'href="(\?before=\d+)"', newest)
+    for text in (older, unescape(admin.get(f"/admin/audit{query}").text)):
+        assert f'<a href="/admin/campaigns/{campaign.id}">试点</a>' in text
+    page = unescape(admin.get(f"/admin/audit{query}").text)
+    assert f'<a href="/admin/campaigns/{campaign.id}/turns/{turn.id}">turn {turn.id}</a>' in page
+    assert "people</span> 李敏, 王芳" in page
+    assert "in 24 hours</span> 40" in page
+    assert "in all</span> no limit" in page
+    assert '<a href="/admin/models">model 3</a>' in page
+    assert "sha256</span> 0123456789ab</td>" in page
+    assert "<td>turn 999</td>" in page
+    assert "ability</span> warm tone" in page
+
+
+def test_a_refused_form_leads_back_to_where_it_was_filled_in(admin: TestClient, campaign: Campaign) -> None:
+    where = f"/admin/campaigns/{campaign.id}"
+    form = {"turn_order": "as imported", "repeat_share": "60", "gold_share": "50"}
+    refused = admin.post(f"{where}/handing-out", data=form, headers={"referer": f"http://testserver{where}?a=1#x"})
+    assert refused.status_code == 422
+    assert f'href="{where}?a=1"' in refused.text
+    elsewhere = admin.post(f"{where}/handing-out", data=form, headers={"referer": "http://elsewhere/x"})
+    assert "elsewhere" not in elsewhere.text
+    fragment = admin.post(f"{where}/handing-out", data=form, headers={"hx-request": "true"}).text
+    assert fragment.startswith('<div id="refusal" class="notice bad" role="alert">Repeats and gold turns together')
 
 
 def test_dialogues_are_imported_by_upload_and_twice_adds_nothing(

@@ -35,7 +35,9 @@ def write(folder: Path, data: bytes) -> str:
 
 def test_dialogues_are_imported_into_a_campaign_that_is_made_for_them(home: Path) -> None:
     file = write(home, json_lines(own_row("a"), own_row("b")))
-    assert "2 dialogues with 2 turns imported" in run("import", file, "--campaign", "试点").output
+    said = run("import", file, "--campaign", "试点").output
+    assert "2 dialogues with 2 turns imported" in said
+    assert "Nobody ranks in 试点 yet: say who does at http://127.0.0.1:8000/admin/campaigns/1#members" in said
     assert "2 dialogues were there already" in run("import", file, "--campaign", "试点").output
 
 

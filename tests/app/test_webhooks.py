@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 
+import pytest
 from fastapi import FastAPI
 
 from annotation.db import Database
@@ -28,6 +29,27 @@ def test_a_webhook_is_made_with_a_secret_that_is_shown_once(browse: Browse, data
         page = client.get(path).text
         assert "https://hook.example/x" in page
         assert secret not in page
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "10.0.0.7:8443", "[::1]", "localhost", "hook.localhost"])
+def test_a_webhook_into_a_private_network_is_refused_with_the_setting(browse: Browse, host: str) -> None:
+    refused = browse("sun").post("/admin/webhooks", data={**FORM, "url": f"https://{host}/x"})
+    assert refused.status_code == 422
+    assert "ZHONGJING_WEBHOOKS_TO_PRIVATE" in refused.text
+
+
+def test_what_kept_a_message_from_arriving_is_said_in_words(browse: Browse, database: Database) -> None:
+    client = browse("sun")
+    client.post("/admin/webhooks", data=FORM)
+    client.post("/admin/webhooks/1/test")
+    with database.writing() as session:
+        delivery = session.get_one(Delivery, 1)
+        attempt = {"at": "2026-01-01T00:00:00+00:00", "seconds": 0.1, "status": None}
+        delivery.tries = [{**attempt, "error": "private address: hook.example"}, {**attempt, "error": "not sent"}]
+    page = client.get("/admin/webhooks/1").text
+    assert "ZHONGJING_WEBHOOKS_TO_PRIVATE is true" in page
+    assert "(hook.example)" in page
+    assert "the worker&#39;s log says why" in page
 
 
 def test_a_test_message_is_listed_with_its_attempts_and_can_be_sent_again(browse: Browse, database: Database) -> None:

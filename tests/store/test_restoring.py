@@ -177,6 +177,31 @@ def test_a_campaign_of_that_name_is_not_overwritten(database: Database, cast: Ca
         restored(database, archive, tmp_path / "unpacked")
 
 
+def test_an_archive_is_restored_beside_its_campaign_under_another_name(
+    database: Database, cast: Cast, tmp_path: Path
+) -> None:
+    archive = archive_of(database, everything(database, cast, 4), tmp_path)
+    (tmp_path / "unpacked").mkdir()
+    with archive.open("rb") as file:
+        manifest = unpack(file, tmp_path / "unpacked")
+    with database.writing() as session:
+        back = restoring.restore(session, tmp_path / "unpacked", manifest, actor_id=None, name="副本")
+        assert (back.name, campaigns.progress(session, back.id).turns) == ("副本", manifest.files[snapshot.TURNS].rows)
+
+
+def test_who_came_with_an_archive_is_no_member_of_a_campaign_that_is_made_later(
+    database: Database, cast: Cast, tmp_path: Path
+) -> None:
+    campaign = everything(database, cast, 4)
+    archive = archive_of(database, campaign, tmp_path)
+    rename_here(database, campaign)
+    restored(database, archive, tmp_path / "unpacked")
+    with database.writing() as session:
+        made = campaigns.create(session, "新项目")
+        states = {user.state for user in campaigns.members(session, made.id)}
+        assert states == {UserState.ACTIVE}
+
+
 def test_a_file_that_was_changed_is_named(database: Database, cast: Cast, tmp_path: Path) -> None:
     archive = archive_of(database, everything(database, cast, 2), tmp_path / "first")
     with pytest.raises(Invalid, match=r"rankings\.jsonl in the archive is not the file that was frozen"):
