@@ -160,9 +160,9 @@ def next_question(case: Case, answers: Sequence[Answer]) -> Pair | None:
     return None if position is None else pairs_of(case.k)[position]
 
 
-def expected_questions(case: Case) -> float:
-    """How many pairs an adjudicator is likely to be asked about, as ``next_question`` chooses them."""
-    return _expected(candidates(case, ()), _positions(case))
+def expected_questions(case: Case, answers: Sequence[Answer] = ()) -> float:
+    """How many more pairs an adjudicator is likely to be asked about, as ``next_question`` chooses them."""
+    return _expected(candidates(case, answers), _positions(case))
 
 
 def open_pairs(case: Case, answers: Sequence[Answer]) -> frozenset[Pair]:

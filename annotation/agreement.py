@@ -6,7 +6,7 @@ Every figure is computed on rank vectors and on the relations of pairs, never on
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from annotation.abilities import Ability
-from annotation.bootstrap import Estimate, FigureOf, divide, estimates, ratio
+from annotation.bootstrap import Estimate, FigureOf, divide, estimates_of_groups, ratio
 from annotation.columns import Bools, Doubles, Floats, Ints, Small, Times
 from annotation.ranking import Pair, Ranking
 
@@ -158,27 +158,32 @@ def agreement(
     """Every statistic over these turns, by default all. ``n`` counts turns; see ``tallies`` for ``pairs``."""
     table = tallies(doubles, pairs)
     chosen = np.arange(len(table)) if rows is None else rows
-    return summarise(table[chosen], doubles.dialogue[chosen], dialogues)
+    [found] = summaries(table, doubles.dialogue, dialogues, [chosen])
+    return found
 
 
-def summarise(table: Floats, dialogue: Ints, dialogues: int) -> dict[Statistic, Estimate]:
-    """Every statistic of these tallies, with its interval."""
-    counts = {name: int(np.count_nonzero(table[:, column])) for name, column in COUNTED.items()}
-    return estimates(table, dialogue, dialogues, FIGURES, counts)
+def summaries(table: Floats, dialogue: Ints, dialogues: int, groups: Sequence[Ints]) -> list[dict[Statistic, Estimate]]:
+    """Every statistic of each group of rows of these tallies, with its interval."""
+    return estimates_of_groups(table, dialogue, dialogues, FIGURES, groups, _counts)
 
 
-def agreement_by(doubles: Doubles, dialogues: int, grouping: Grouping) -> dict[Hashable, dict[Statistic, Estimate]]:
-    """Every statistic for each group of turns.
+def _counts(table: Floats) -> dict[Statistic, int]:
+    counted = np.count_nonzero(table, axis=0)
+    return {name: int(counted[column]) for name, column in COUNTED.items()}
+
+
+def agreement_by(
+    doubles: Doubles, dialogues: int, grouping: Grouping, table: Floats | None = None
+) -> dict[Hashable, dict[Statistic, Estimate]]:
+    """Every statistic for each group of turns; ``table`` are the tallies of all of them, where they are known.
 
     Abilities come by their priority, annotators and departments by their size, what has an order in that order.
     """
     if grouping is Grouping.ABILITY:
         return _by_ability(doubles, dialogues)
-    table = tallies(doubles)
-    found = {
-        key: summarise(table[rows], doubles.dialogue[rows], dialogues)
-        for key, rows in groups(doubles, grouping).items()
-    }
+    rows = groups(doubles, grouping)
+    known = tallies(doubles) if table is None else table
+    found = dict(zip(rows, summaries(known, doubles.dialogue, dialogues, list(rows.values())), strict=True))
     if grouping in (Grouping.ANNOTATORS, Grouping.DEPARTMENT):
         return dict(sorted(found.items(), key=lambda group: -group[1][Statistic.EXACT].n))
     return found
@@ -191,7 +196,7 @@ def _by_ability(doubles: Doubles, dialogues: int) -> dict[Hashable, dict[Statist
         decided = decided_by(doubles, ability)
         rows = np.flatnonzero(decided.any(axis=1))
         if len(rows):
-            found[ability] = agreement(doubles, dialogues, rows, decided)
+            found[ability] = agreement(doubles.of(rows), dialogues, pairs=decided[rows])
     return found
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from annotation.bootstrap import Estimate, FigureOf, divide, estimates, ratio
+from annotation.bootstrap import Estimate, FigureOf, divide, estimates, estimates_of_groups, ratio
 from annotation.columns import Bools, Doubles, Floats, Ints, Judgements, Small
 from annotation.ranking import pairs_of
 
@@ -27,24 +28,36 @@ def first_place_by_position(judgements: Judgements, dialogues: int, rows: Ints |
     is known exactly: of a ranking with m at the top the count has mean 1/K and variance 1/(mK) - 1/K^2.
     """
     chosen = _ordered(judgements, rows)
-    best = (judgements.ranks[chosen] == 0).astype(float)
-    shared_by = best.sum(axis=1)
-    credit = np.take_along_axis(best, judgements.shown[chosen].astype(np.int64), axis=1) / shared_by[:, None]
-    variance = float((1 / (shared_by * judgements.k) - 1 / judgements.k**2).sum())
-    table = np.column_stack([credit, np.ones(len(credit))])
-    figures: dict[int, FigureOf] = {position: ratio(position, judgements.k) for position in range(judgements.k)}
-    counts = dict.fromkeys(figures, len(credit))
-    found = estimates(table, judgements.dialogue[chosen], dialogues, figures, counts)
-    away = credit.sum(axis=0) - len(credit) / judgements.k
-    return [Tested(found[position], _p_value(float(away[position]), variance)) for position in range(judgements.k)]
+    [found] = _first_places(judgements, dialogues, [chosen], range(judgements.k))
+    return found
 
 
 def first_place_of_the_first(judgements: Judgements, dialogues: int) -> dict[int, Tested]:
     """How often each annotator put first what they were shown first."""
-    return {
-        annotator: first_place_by_position(judgements, dialogues, rows)[0]
-        for annotator, rows in by_annotator(judgements).items()
-    }
+    groups = _ordered_by_annotator(judgements)
+    found = _first_places(judgements, dialogues, list(groups.values()), (0,))
+    return {annotator: first for annotator, [first] in zip(groups, found, strict=True)}
+
+
+def _first_places(
+    judgements: Judgements, dialogues: int, groups: Sequence[Ints], positions: Sequence[int]
+) -> list[list[Tested]]:
+    """For each group of rankings, all with an order, and each of these positions."""
+    k = judgements.k
+    best = (judgements.ranks == 0).astype(float)
+    shared_by = np.maximum(best.sum(axis=1), 1)
+    credit = np.take_along_axis(best, judgements.shown.astype(np.int64), axis=1) / shared_by[:, None]
+    variance = 1 / (shared_by * k) - 1 / k**2
+    table = np.column_stack([credit, np.ones(len(credit))])
+    figures: dict[int, FigureOf] = {position: ratio(position, k) for position in positions}
+    shares = estimates_of_groups(
+        table, judgements.dialogue, dialogues, figures, groups, lambda own: dict.fromkeys(figures, len(own))
+    )
+    away = [credit[rows].sum(axis=0) - len(rows) / k for rows in groups]
+    return [
+        [Tested(found[i], _p_value(float(away[number][i]), float(variance[rows].sum()))) for i in positions]
+        for number, (rows, found) in enumerate(zip(groups, shares, strict=True))
+    ]
 
 
 def _p_value(away: float, variance: float) -> float | None:
@@ -65,27 +78,30 @@ def length(judgements: Judgements, lengths: Ints, dialogues: int, rows: Ints | N
 
     ``lengths`` (T, K) in characters, by turn; a response without a text is left out. n counts such pairs.
     """
-    chosen = _ordered(judgements, rows)
-    first, second = np.array(pairs_of(judgements.k)).T
-    own = lengths[judgements.turn[chosen]]
-    relation = judgements.relations[chosen]
-    counted = (relation != 0) & (own[:, first] > 0) & (own[:, second] > 0) & (own[:, first] != own[:, second])
-    logs = np.log(np.maximum(own, 1))
-    gain = (logs[:, first] - logs[:, second]) * relation
-    table = np.column_stack(
-        [((gain > 0) & counted).sum(axis=1), (gain * counted).sum(axis=1), counted.sum(axis=1)]
-    ).astype(float)
-    n = int(table[:, 2].sum())
-    figures: dict[str, FigureOf] = {"wins": ratio(0, 2), "log": ratio(1, 2)}
-    found = estimates(table, judgements.dialogue[chosen], dialogues, figures, {"wins": n, "log": n})
-    return Length(found["wins"], found["log"])
+    [found] = _lengths(judgements, lengths, dialogues, [_ordered(judgements, rows)])
+    return found
 
 
 def length_by_annotator(judgements: Judgements, lengths: Ints, dialogues: int) -> dict[int, Length]:
     """The same for each annotator."""
-    return {
-        annotator: length(judgements, lengths, dialogues, rows) for annotator, rows in by_annotator(judgements).items()
-    }
+    groups = _ordered_by_annotator(judgements)
+    return dict(zip(groups, _lengths(judgements, lengths, dialogues, list(groups.values())), strict=True))
+
+
+def _lengths(judgements: Judgements, lengths: Ints, dialogues: int, groups: Sequence[Ints]) -> list[Length]:
+    first, second = np.array(pairs_of(judgements.k)).T
+    logs = np.log(np.maximum(lengths, 1))
+    comparable = (lengths[:, first] > 0) & (lengths[:, second] > 0) & (lengths[:, first] != lengths[:, second])
+    counted = (judgements.relations != 0) & comparable[judgements.turn]
+    gain = (logs[:, first] - logs[:, second])[judgements.turn] * judgements.relations
+    table = np.column_stack(
+        [((gain > 0) & counted).sum(axis=1), (gain * counted).sum(axis=1), counted.sum(axis=1)]
+    ).astype(float)
+    figures: dict[str, FigureOf] = {"wins": ratio(0, 2), "log": ratio(1, 2)}
+    found = estimates_of_groups(
+        table, judgements.dialogue, dialogues, figures, groups, lambda own: dict.fromkeys(figures, int(own[:, 2].sum()))
+    )
+    return [Length(each["wins"], each["log"]) for each in found]
 
 
 def by_annotator(judgements: Judgements) -> dict[int, Ints]:
@@ -94,8 +110,11 @@ def by_annotator(judgements: Judgements) -> dict[int, Ints]:
 
 
 def _ordered(judgements: Judgements, rows: Ints | None) -> Ints:
-    every = np.flatnonzero(judgements.ordered)
-    return every if rows is None else np.intersect1d(every, rows)
+    return np.flatnonzero(judgements.ordered) if rows is None else rows[judgements.ordered[rows]]
+
+
+def _ordered_by_annotator(judgements: Judgements) -> dict[int, Ints]:
+    return {annotator: _ordered(judgements, rows) for annotator, rows in by_annotator(judgements).items()}
 
 
 @dataclass(frozen=True)

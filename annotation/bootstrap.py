@@ -8,9 +8,10 @@ for clusters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -21,6 +22,8 @@ from annotation.columns import Floats, Ints
 RESAMPLES = 1000
 SEED = 0
 LEVELS = (0.025, 0.975)
+TOGETHER = 32
+"""So many groups are resampled at once: their sums stay within a few megabytes."""
 
 Name = TypeVar("Name")
 FigureOf = Callable[[Floats], Floats]
@@ -65,31 +68,84 @@ def estimates(
     ``tallies`` (N, C) is what each row adds, ``dialogue`` (N,) where it belongs, ``dialogues`` how many the campaign
     has. Where fewer than two dialogues say anything there is nothing to resample, and the interval is None.
     """
-    own, position = np.unique(dialogue, return_inverse=True)
-    sums = np.stack([np.bincount(position, column, minlength=len(own)) for column in tallies.T], axis=1)
-    total = sums.sum(axis=0)
-    resampled = (sums.T.astype(np.float32) @ drawn(dialogues)[own].astype(np.float32)).T.astype(np.float64)
-    return {
-        name: _estimate(
-            float(figure(total)), figure(resampled) if _tell_it(figure, sums.astype(float)) else None, counts[name]
-        )
-        for name, figure in figures.items()
-    }
+    [found] = estimates_of_groups(tallies, dialogue, dialogues, figures, [np.arange(len(tallies))], lambda _: counts)
+    return found
 
 
-def _tell_it(figure: FigureOf, sums: Floats) -> bool:
-    """Whether more than one dialogue has a figure of its own."""
-    return int(np.count_nonzero(~np.isnan(figure(sums)))) > 1
+def estimates_of_groups(
+    tallies: Floats,
+    dialogue: Ints,
+    dialogues: int,
+    figures: Mapping[Name, FigureOf],
+    groups: Sequence[Ints],
+    counts: Callable[[Floats], Mapping[Name, int]],
+) -> list[dict[Name, Estimate]]:
+    """The same for each group of rows, of whose tallies ``counts`` tells what each figure counts."""
+    return [
+        found
+        for i in range(0, len(groups), TOGETHER)
+        for found in _together(tallies, dialogue, dialogues, figures, groups[i : i + TOGETHER], counts)
+    ]
 
 
-def _estimate(value: float, resampled: Floats | None, n: int) -> Estimate:
+def _together(
+    tallies: Floats,
+    dialogue: Ints,
+    dialogues: int,
+    figures: Mapping[Name, FigureOf],
+    groups: Sequence[Ints],
+    counts: Callable[[Floats], Mapping[Name, int]],
+) -> list[dict[Name, Estimate]]:
+    """A few groups at once, so that a figure is one computation on all their resamples."""
+    # 1. What each dialogue adds to each group: (D, C), D dialogues one group after the other, which ``first`` divides.
+    own = [np.unique(dialogue[rows], return_inverse=True) for rows in groups]
+    sums = np.concatenate(
+        [
+            np.stack([np.bincount(at, column, minlength=len(mine)) for column in tallies[rows].T], axis=1)
+            for rows, (mine, at) in zip(groups, own, strict=True)
+        ]
+    )
+    first = np.cumsum([0, *(len(mine) for mine, _ in own)])
+    # 2. The sums of each group, (G, C), and of its resamples, (G, RESAMPLES, C), each column in one piece of memory.
+    total = np.stack([sums[a:b].sum(axis=0) for a, b in pairwise(first)])
+    resampled = np.empty((tallies.shape[1], len(groups), RESAMPLES))
+    for number, (mine, _) in enumerate(own):
+        part = sums[first[number] : first[number + 1]]
+        resampled[:, number] = part.T.astype(np.float32) @ drawn(dialogues)[mine].astype(np.float32)
+    columns_last = np.moveaxis(resampled, 0, -1)
+    # 3. Every figure of each group, with the bounds that its resamples give.
+    n = [counts(tallies[rows]) for rows in groups]
+    found = {name: _bounded(figure, total, columns_last, sums, first) for name, figure in figures.items()}
+    return [{name: _estimate(*found[name][i], n[i][name]) for name in figures} for i in range(len(groups))]
+
+
+def _bounded(
+    figure: FigureOf, total: Floats, resampled: Floats, sums: Floats, first: Ints
+) -> list[tuple[float, float, float]]:
+    """The figure of each group and its bounds, which are no numbers where fewer than two dialogues have it."""
+    defined = np.concatenate([[0], np.cumsum(~np.isnan(figure(sums)))])
+    tell_it = np.diff(defined[first]) > 1
+    bounds = np.full((len(total), len(LEVELS)), np.nan)
+    bounds[tell_it] = _quantiles(figure(resampled[tell_it]))
+    return [(value, low, high) for value, (low, high) in zip(figure(total).tolist(), bounds.tolist(), strict=True)]
+
+
+def _quantiles(resampled: Floats) -> Floats:
+    """Of (G, RESAMPLES) the bounds of each group, (G, 2); resamples in which the figure is undefined are left out."""
+    found = np.full((len(resampled), len(LEVELS)), np.nan)
+    undefined = np.isnan(resampled)
+    whole = ~undefined.any(axis=1)
+    if whole.any():
+        found[whole] = np.quantile(resampled[whole], LEVELS, axis=1).T
+    for row in np.flatnonzero(~whole & ~undefined.all(axis=1)):
+        found[row] = np.quantile(resampled[row][~undefined[row]], LEVELS)
+    return found
+
+
+def _estimate(value: float, low: float, high: float, n: int) -> Estimate:
     if np.isnan(value):
         return UNDEFINED
-    found = None if resampled is None else resampled[~np.isnan(resampled)]
-    if found is None or len(found) == 0:
-        return Estimate(value, None, None, n)
-    low, high = np.quantile(found, LEVELS)
-    return Estimate(value, float(low), float(high), n)
+    return Estimate(value, None, None, n) if np.isnan(low) else Estimate(value, low, high, n)
 
 
 def ratio(numerator: int, denominator: int) -> FigureOf:

@@ -27,13 +27,23 @@ NO_ABILITY = 0
 
 def pack(body: Mapping[str, Any], shown: Sequence[int], k: int) -> bytes:
     """A stored ranking as 3 K bytes: K ranks, K - 1 deciding abilities, the K responses as shown, the outcome."""
-    ranks, abilities = [NO_ORDER] * k, [NO_ABILITY] * (k - 1)
-    for number, group in enumerate(body["groups"]):
+    order = pack_groups(body["groups"], k) + pack_boundaries(body["boundaries"], k)
+    return order + bytes((*shown, body["none_acceptable"]))
+
+
+def pack_groups(groups: Sequence[Sequence[int]], k: int) -> bytes:
+    """The first K bytes of a packed ranking."""
+    ranks = [NO_ORDER] * k
+    for number, group in enumerate(groups):
         for response in group:
             ranks[response] = number
-    for number, boundary in enumerate(body["boundaries"]):
-        abilities[number] = boundary["ability"] or NO_ABILITY
-    return bytes((*ranks, *abilities, *shown, body["none_acceptable"]))
+    return bytes(ranks)
+
+
+def pack_boundaries(boundaries: Sequence[Mapping[str, Any]], k: int) -> bytes:
+    """The K - 1 bytes after those."""
+    named = [boundary["ability"] or NO_ABILITY for boundary in boundaries]
+    return bytes(named).ljust(k - 1, bytes((NO_ABILITY,)))
 
 
 @dataclass(frozen=True)
@@ -122,6 +132,10 @@ class Doubles:
     turns: Turns
     judgements: Judgements
     rows: Ints
+
+    def of(self, chosen: Ints) -> Doubles:
+        """Only these rows."""
+        return Doubles(self.turns, self.judgements, self.rows[chosen])
 
     @cached_property
     def turn(self) -> Ints:

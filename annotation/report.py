@@ -13,11 +13,11 @@ import numpy as np
 
 from annotation import bias, pace
 from annotation.abilities import Ability
-from annotation.agreement import Grouping, Statistic, agreement, agreement_by, decided_by
+from annotation.agreement import Grouping, Statistic, agreement_by, decided_by, summaries, tallies
 from annotation.bias import Anchoring, Length, Tested, Verdicts
 from annotation.bootstrap import UNDEFINED, Estimate, estimates, ratio
 from annotation.ceiling import Ceiling, ceiling, true_accuracy
-from annotation.columns import Doubles, Ints, Judgements, Times
+from annotation.columns import Doubles, Floats, Ints, Judgements, Times
 from annotation.upheld import upheld
 
 SHOWN = (Statistic.PAIRS, Statistic.EXACT, Statistic.BEST, Statistic.TAU_B, Statistic.ALPHA)
@@ -63,20 +63,19 @@ def exactly(value: float | None, n: int = 0) -> Estimate:
 
 def of_agreement(doubles: Doubles, dialogues: int) -> list[Table]:
     """Agreement over all and by everything."""
-    over_all = Table("agreement", By.ALL, {"": _shown(agreement(doubles, dialogues))})
-    if over_all.rows[""][Statistic.EXACT].n == 0:
+    if len(doubles.rows) == 0:
         return []
+    table = tallies(doubles)
+    [over_all] = summaries(table, doubles.dialogue, dialogues, [np.arange(len(table))])
     return [
-        over_all,
-        *(
-            Table(
-                "agreement",
-                grouping,
-                {key: _shown(found) for key, found in agreement_by(doubles, dialogues, grouping).items()},
-            )
-            for grouping in Grouping
-        ),
+        Table("agreement", By.ALL, {"": _shown(over_all)}),
+        *(_agreement_by(doubles, dialogues, grouping, table) for grouping in Grouping),
     ]
+
+
+def _agreement_by(doubles: Doubles, dialogues: int, grouping: Grouping, table: Floats) -> Table:
+    found = agreement_by(doubles, dialogues, grouping, table)
+    return Table("agreement", grouping, {key: _shown(figures) for key, figures in found.items()})
 
 
 def _shown(found: Mapping[Statistic, Estimate]) -> dict[str, Estimate]:
@@ -279,29 +278,28 @@ FAR = 0.03
 
 def at_a_glance(doubles: Doubles, dialogues: int, work: Work, total: int, today: date) -> list[Table]:
     """What the overview shows of a campaign: agreement now and its way, who stands apart, and the way to the end."""
+    table = tallies(doubles)
     latest = np.argsort(doubles.arrived, kind="stable")[-RECENT:]
-    found = {
-        by: Table("agreement", by, {key: _shown(each) for key, each in agreement_by(doubles, dialogues, by).items()})
-        for by in (Grouping.ANNOTATORS, Grouping.WEEK)
-    }
+    [now] = summaries(table, doubles.dialogue, dialogues, [latest])
     ends = projections(work, today)
     return [
-        Table("agreement", By.ALL, {"": _shown(agreement(doubles, dialogues, latest))}),
-        *found.values(),
-        Table("agreement", By.PERSON, apart(doubles, dialogues)),
+        Table("agreement", By.ALL, {"": _shown(now)}),
+        *(_agreement_by(doubles, dialogues, by, table) for by in (Grouping.ANNOTATORS, Grouping.WEEK)),
+        Table("agreement", By.PERSON, apart(doubles, dialogues, table)),
         Table("projection", By.WORK, {"settled": {"days_left": finish(ends)}, **ends}),
         Table("days", By.DAY, course(work, total, today, finish(ends).value)),
     ]
 
 
-def apart(doubles: Doubles, dialogues: int) -> dict[Hashable, dict[str, Estimate]]:
+def apart(doubles: Doubles, dialogues: int, table: Floats) -> dict[Hashable, dict[str, Estimate]]:
     """The annotators who agree far less with their colleagues than all do among each other."""
-    over_all = agreement(doubles, dialogues)[Statistic.PAIRS]
+    people = np.unique(doubles.annotators).tolist()
+    rows = [np.flatnonzero((doubles.annotators == person).any(axis=1)) for person in people]
+    over_all, *each = summaries(table, doubles.dialogue, dialogues, [np.arange(len(table)), *rows])
     found: dict[Hashable, dict[str, Estimate]] = {}
-    for person in np.unique(doubles.annotators).tolist():
-        rows = np.flatnonzero((doubles.annotators == person).any(axis=1))
-        own = agreement(doubles, dialogues, rows)[Statistic.PAIRS]
-        if own.high is not None and over_all.value is not None and own.high < over_all.value - FAR:
+    for person, figures in zip(people, each, strict=True):
+        own, usual = figures[Statistic.PAIRS], over_all[Statistic.PAIRS].value
+        if own.high is not None and usual is not None and own.high < usual - FAR:
             found[person] = {Statistic.PAIRS: own}
     return found
 
@@ -359,7 +357,8 @@ def _by_person(found: Doubles) -> dict[Hashable, dict[str, Estimate]]:
     dialogues = int(found.dialogue.max()) + 1
     rows: dict[Hashable, Ints] = {EVERYBODY: np.arange(len(people))}
     rows |= {person: np.flatnonzero(people == person) for person in np.unique(people).tolist()}
-    return {person: _shown(agreement(found, dialogues, own)) for person, own in rows.items()}
+    figures = summaries(tallies(found), found.dialogue, dialogues, list(rows.values()))
+    return {person: _shown(own) for person, own in zip(rows, figures, strict=True)}
 
 
 def _audited(audits: Sequence[Audited]) -> dict[str, Estimate]:

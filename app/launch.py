@@ -174,6 +174,7 @@ def check_port(settings: Settings) -> None:
 def environment_of(settings: Settings) -> dict[str, str]:
     """What the children need to find the same database, broker and home as this process."""
     return {
+        "OPENBLAS_NUM_THREADS": "1",  # the matrices of statistics are small: its threads only wait for each other
         **os.environ,
         "ZHONGJING_HOME": str(settings.home),
         "DATABASE_URL": settings.database_url,

@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Text, cast, extract, func, select
+import numpy.typing as npt
+from sqlalchemy import ColumnElement, CursorResult, Double, Integer, Text, case, cast, extract, func, select
 from sqlalchemy.orm import Session
 
-from annotation.columns import Doubles, Ints, Judgements, Turns, doubles_of, pack
+from annotation.columns import (
+    Doubles,
+    Floats,
+    Ints,
+    Judgements,
+    Small,
+    Times,
+    Turns,
+    doubles_of,
+    pack_boundaries,
+    pack_groups,
+)
+from annotation.store import changes
+from annotation.store.changes import Stamp
+from annotation.store.remembered import Memory
 from annotation.tables import (
-    Adjudication,
     Assignment,
     AssignmentState,
     Campaign,
@@ -30,87 +43,102 @@ BY_A_THIRD = (SettledBy.ADJUDICATED, SettledBy.REWRITTEN)
 KEPT = 4
 """So many campaigns are remembered by a process."""
 
-AT_ONCE = 100
-"""So many bodies are decoded in one go: more live objects would set off the slow rounds of garbage collection."""
+
+@dataclass(frozen=True)
+class Said:
+    """What rankings say, packed: one row each, by id."""
+
+    ranking: Ints
+    packed: Small
 
 
 @dataclass(frozen=True)
 class Columns:
     """Everything that the figures of a campaign are computed on, as of ``stamp``."""
 
-    stamp: tuple[Any, ...]
+    stamp: Stamp
     judgements: Judgements
     turns: Turns
     doubles: Doubles
     dialogues: int
-    packed: dict[int, bytes]
-
-    @property
-    def states(self) -> dict[TurnState, int]:
-        """How many turns of the campaign stand where."""
-        return dict(self.stamp[-1])
+    said: Said
 
 
-_kept: dict[tuple[str, int], Columns] = {}
-_lock = Lock()
+_kept: Memory[Columns] = Memory(KEPT)
 
 
-def columns(session: Session, campaign: Campaign) -> Columns:
-    """The campaign's columns: remembered ones where nothing that they are made of has changed since."""
-    key = (str(session.get_bind().engine.url), campaign.id)
-    stamp = stamp_of(session, campaign.id)
-    found = _kept.get(key)
-    if found is not None and found.stamp == stamp:
-        return found
-    read = _read(session, campaign, stamp, found)
-    with _lock:
-        _kept.pop(key, None)
-        while len(_kept) >= KEPT:
-            _kept.pop(next(iter(_kept)))
-        _kept[key] = read
-    return read
+def columns(session: Session, campaign: Campaign, stamp: Stamp | None = None) -> Columns:
+    """The campaign's columns: remembered ones where nothing that they are made of has changed since.
+
+    ``stamp`` is that of the campaign now, where it is known.
+    """
+    place, now = changes.place(session, campaign.id), stamp or changes.stamp(session, campaign.id)
+
+    def read() -> Columns:
+        known = _kept.last(place)
+        return _read(session, campaign, now, None if known is None else known.value)
+
+    return _kept.get(place, now.number, read, wait=True).value
 
 
-def stamp_of(session: Session, campaign_id: int) -> tuple[Any, ...]:
-    """What changes whenever a ranking comes or a turn or an adjudication moves on; last, how many turns stand where."""
-    newest = session.scalar(select(func.max(Ranking.id)))
-    reviews = session.execute(select(func.count(), func.sum(Adjudication.version)).select_from(Adjudication)).one()
-    states = select(Turn.state, func.count()).where(Turn.campaign_id == campaign_id).group_by(Turn.state)
-    return (newest, *reviews, tuple(sorted((state, n) for state, n in session.execute(states))))
-
-
-def _read(session: Session, campaign: Campaign, stamp: tuple[Any, ...], known: Columns | None) -> Columns:
+def _read(session: Session, campaign: Campaign, stamp: Stamp, known: Columns | None) -> Columns:
     rows = _counting(session, campaign.id)
-    packed = {} if known is None else known.packed
-    packed = packed | _packed(session, campaign, [row.id for row in rows if row.id not in packed])
-    ids, position = np.unique(np.array([row.turn_id for row in rows], dtype=np.int64), return_inverse=True)
+    said = _said(session, campaign, rows.ranking, None if known is None else known.said)
+    ids, position = np.unique(rows.turn, return_inverse=True)
     turns, dialogue = _turns(session, campaign.id, ids)
     _, numbered = np.unique(dialogue, return_inverse=True)
     judgements = Judgements(
         k=campaign.k,
-        packed=np.frombuffer(b"".join([packed[row.id] for row in rows]), dtype=np.int8).reshape(-1, 3 * campaign.k),
+        packed=said.packed[np.searchsorted(said.ranking, rows.ranking)],
         turn=position,
         dialogue=numbered[position],
-        annotator=np.array([row.user_id for row in rows], dtype=np.int64),
-        guideline=np.array([row.guideline for row in rows], dtype=np.int64),
-        seconds=np.array([row.active_seconds for row in rows], dtype=float),
-        at=np.array([int(row.at) for row in rows], dtype="datetime64[s]"),
+        annotator=rows.annotator,
+        guideline=rows.guideline,
+        seconds=rows.seconds,
+        at=rows.at,
     )
     dialogues = int(numbered.max()) + 1 if len(numbered) else 0
-    return Columns(stamp, judgements, turns, doubles_of(turns, judgements), dialogues, packed)
+    return Columns(stamp, judgements, turns, doubles_of(turns, judgements), dialogues, said)
 
 
-def _counting(session: Session, campaign_id: int) -> list[Any]:
-    """The newest version of each ranking that holds a place, by turn and place."""
+def waiting(session: Session, campaign: Campaign) -> Doubles:
+    """The contested turns that nobody reviews, as they are now; of what groups turns only their ids are told."""
+    rows = _counting(session, campaign.id, Turn.state == TurnState.CONTESTED)
+    known = _kept.last(changes.place(session, campaign.id))
+    said = _said(session, campaign, rows.ranking, None if known is None else known.value.said)
+    ids, position = np.unique(rows.turn, return_inverse=True)
+    packed = said.packed[np.searchsorted(said.ranking, rows.ranking)]
+    judgements = Judgements(
+        campaign.k, packed, position, position, rows.annotator, rows.guideline, rows.seconds, rows.at
+    )
+    nothing = np.zeros(len(ids), dtype=np.int64)
+    turns = Turns(ids, nothing.astype(np.str_), nothing, nothing.astype(np.int8), nothing.astype(np.bool_))
+    return doubles_of(turns, judgements)
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """The newest version of each ranking that holds a place, by turn and place: one row each."""
+
+    ranking: Ints
+    turn: Ints
+    annotator: Ints
+    guideline: Ints
+    seconds: Floats
+    at: Times
+
+
+def _counting(session: Session, campaign_id: int, *conditions: ColumnElement[bool]) -> _Counting:
     found = session.connection().execute(
         select(
             Ranking.id,
             Assignment.turn_id,
             Assignment.place,
+            Ranking.version,
             Assignment.user_id,
-            Guideline.version.label("guideline"),
+            Guideline.version,
             Ranking.active_seconds,
-            extract("epoch", Ranking.created_at).label("at"),
+            epoch(Ranking.created_at),
         )
         .join(Assignment, Ranking.assignment_id == Assignment.id)
         .join(Turn, Assignment.turn_id == Turn.id)
@@ -120,30 +148,73 @@ def _counting(session: Session, campaign_id: int) -> list[Any]:
             Assignment.place.is_not(None),
             Assignment.state == AssignmentState.SUBMITTED,
             Ranking.late.is_(False),
+            *conditions,
         )
-        .order_by(Ranking.version)
     )
-    newest = {(row.turn_id, row.place): row for row in found}
-    return [newest[key] for key in sorted(newest)]
+    ranking, turn, place, version, annotator, guideline, seconds, at = arrays(found, 8)
+    order = np.lexsort((version, place, turn))
+    last = np.ones(len(order), dtype=np.bool_)
+    last[:-1] = (np.diff(turn[order]) != 0) | (np.diff(place[order]) != 0)
+    newest = order[last]
+    return _Counting(
+        ranking=ranking[newest].astype(np.int64),
+        turn=turn[newest].astype(np.int64),
+        annotator=annotator[newest].astype(np.int64),
+        guideline=guideline[newest].astype(np.int64),
+        seconds=seconds[newest],
+        at=at[newest].astype("datetime64[s]"),
+    )
 
 
-def _packed(session: Session, campaign: Campaign, unknown: Sequence[int]) -> dict[int, bytes]:
+def _said(session: Session, campaign: Campaign, wanted: Ints, known: Said | None) -> Said:
     """What these rankings say, packed: a ranking never changes, so each is read once by a process."""
-    if not unknown:
-        return {}
-    wanted = set(unknown)
+    k = campaign.k
+    known = known or Said(np.empty(0, dtype=np.int64), np.empty((0, 3 * k), dtype=np.int8))
+    unknown = np.setdiff1d(wanted, known.ranking)
+    if len(unknown) == 0:
+        return known
     rows = session.connection().execute(
-        select(Ranking.id, cast(Ranking.body, Text), cast(Ranking.response_order, Text)).where(
-            Ranking.id.between(min(unknown), max(unknown))
+        select(
+            Ranking.id,
+            cast(Ranking.body["groups"], Text),
+            cast(Ranking.body["boundaries"], Text),
+            cast(Ranking.body["none_acceptable"], Text),
+            cast(Ranking.response_order, Text),
         )
+        .where(Ranking.id.between(int(unknown[0]), int(unknown[-1])))
+        .order_by(Ranking.id)
     )
-    found: dict[int, bytes] = {}
-    for part in rows.partitions(AT_ONCE):
-        kept = [row for row in part if row[0] in wanted]
-        said = json.loads(f"[{','.join(f'[{body},{shown}]' for _, body, shown in kept)}]")
-        for row, (body, shown) in zip(kept, said, strict=True):
-            found[row[0]] = pack(body, shown, campaign.k)
-    return found
+    missing = set(unknown.tolist())
+    packed = [
+        _groups(groups, k) + _boundaries(boundaries, k) + _shown(shown) + _flag(none)
+        for number, groups, boundaries, none, shown in rows.all()
+        if number in missing
+    ]
+    ranking = np.concatenate([known.ranking, unknown])
+    table = np.concatenate([known.packed, np.frombuffer(b"".join(packed), dtype=np.int8).reshape(-1, 3 * k)])
+    order = np.argsort(ranking)
+    return Said(ranking[order], table[order])
+
+
+@lru_cache(maxsize=4096)
+def _groups(text: str, k: int) -> bytes:
+    """There are 541 orders of five, so hardly one is decoded twice."""
+    return pack_groups(json.loads(text), k)
+
+
+@lru_cache(maxsize=65536)
+def _boundaries(text: str, k: int) -> bytes:
+    return pack_boundaries(json.loads(text), k)
+
+
+@lru_cache(maxsize=4096)
+def _shown(text: str) -> bytes:
+    return bytes(json.loads(text))
+
+
+@lru_cache(maxsize=4)
+def _flag(text: str) -> bytes:
+    return bytes((bool(json.loads(text)),))
 
 
 def _turns(session: Session, campaign_id: int, ids: Ints) -> tuple[Turns, Ints]:
@@ -151,22 +222,31 @@ def _turns(session: Session, campaign_id: int, ids: Ints) -> tuple[Turns, Ints]:
     wanted = (
         Turn.id,
         Turn.dialogue_id,
-        Turn.department,
         Turn.number,
-        Turn.in_distribution,
-        Turn.state,
-        Turn.settled_by,
+        func.coalesce(cast(Turn.in_distribution, Integer), -1),
+        Turn.department,
+        case((Turn.state.in_(REVIEWING) | Turn.settled_by.in_(BY_A_THIRD), 1), else_=0),
     )
     found = session.connection().execute(
         select(*wanted).where(Turn.campaign_id == campaign_id, Turn.places_taken > 0).order_by(Turn.id)
     )
-    known = set(ids.tolist())
-    rows = [row for row in found if row.id in known]
+    number, dialogue, depth, source, department, reviewed = arrays(found, len(wanted))
+    known = np.isin(number, ids, assume_unique=True)
     turns = Turns(
         id=ids,
-        department=np.array([row.department for row in rows], dtype=np.str_),
-        depth=np.array([row.number for row in rows], dtype=np.int64),
-        source=np.array([-1 if row.in_distribution is None else row.in_distribution for row in rows], dtype=np.int8),
-        reviewed=np.array([row.state in REVIEWING or row.settled_by in BY_A_THIRD for row in rows], dtype=np.bool_),
+        department=department[known].astype(np.str_),
+        depth=depth[known].astype(np.int64),
+        source=source[known].astype(np.int8),
+        reviewed=reviewed[known] == 1,
     )
-    return turns, np.array([row.dialogue_id for row in rows], dtype=np.int64)
+    return turns, dialogue[known].astype(np.int64)
+
+
+def arrays(found: CursorResult[*tuple[Any, ...]], columns: int) -> list[npt.NDArray[Any]]:
+    """The columns of a result as arrays, which are empty where it has no rows."""
+    return [np.array(column) for column in zip(*found.all(), strict=True)] or [np.empty(0)] * columns
+
+
+def epoch(at: Any) -> ColumnElement[float]:
+    """Seconds since 1970; databases differ in whether they tell fractions."""
+    return cast(extract("epoch", at), Double)

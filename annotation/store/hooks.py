@@ -22,7 +22,7 @@ from annotation.db import utcnow
 from annotation.outside_tables import Delivery, DeliveryState, Event, Webhook
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import audit
-from annotation.tables import Campaign, Turn, TurnState
+from annotation.tables import Campaign, SettledBy, Turn, TurnState
 
 TOLD = "hooks told"
 """Under this key a session says that it holds messages to send once it is committed."""
@@ -80,6 +80,15 @@ def settled(session: Session, turn: Turn) -> None:
     listening = _listening(session)
     _write(session, listening, Event.TURN_SETTLED, _about(turn) | {"settled_by": turn.settled_by})
     _finished(session, listening, turn.campaign_id, turn.id)
+
+
+def settled_together(session: Session, campaign_id: int, turn_ids: Sequence[int], by: SettledBy) -> None:
+    """The same for many turns of a campaign at once."""
+    listening = _listening(session) if turn_ids else ()
+    wanting = [hook for hook in listening if Event.TURN_SETTLED in hook.events]
+    for turn_id in turn_ids if wanting else ():
+        _write(session, wanting, Event.TURN_SETTLED, {"campaign_id": campaign_id, "turn_id": turn_id, "settled_by": by})
+    _finished(session, listening, campaign_id)
 
 
 def withdrawn(session: Session, campaign_id: int) -> None:

@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from statistics import median
+from typing import Any
 
-from sqlalchemy import select
+import numpy as np
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from annotation.columns import Doubles
 from annotation.db import utcnow
-from annotation.ranking import Ranking as Order
-from annotation.review_policy import Policy, expected_questions, needs_review
-from annotation.store import audit, campaigns, hooks, rankings
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    Campaign,
-    Ranking,
-    ReviewKind,
-    ReviewState,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.policy_columns import expected_questions, most_important_ability, needs_review, wholly_agreed
+from annotation.review_policy import Policy
+from annotation.store import audit, columns, hooks
+from annotation.tables import Adjudication, Campaign, ReviewKind, ReviewState, SettledBy, Turn, TurnState, User
 
 LATEST = 1000
 """From so many of the latest turns with two rankings a cost is projected; so many reviews tell how long one takes."""
 
 COMING = (TurnState.NEEDS_RESPONSES, TurnState.OPEN, TurnState.ONE_RANKING)
 
-Both = tuple[Order, Order]
+AT_ONCE = 5000
+"""So many turns are named in a statement; databases take some 30,000."""
 
 
 @dataclass(frozen=True)
@@ -66,13 +60,17 @@ def project(
     session: Session, campaign: Campaign, policies: Iterable[Policy], *, audit_share: float | None = None
 ) -> Projection:
     """What each of these policies would cost from now on, by the campaign's own double rankings."""
-    seen = _double_rankings(session, campaign.id, limit=LATEST)
-    waiting = _double_rankings(session, campaign.id, state=TurnState.CONTESTED)
-    coming = campaigns.progress(session, campaign.id).count(*COMING)
+    found = columns.columns(session, campaign)
+    turn_ids = found.turns.id[found.doubles.turn]  # in their order
+    seen = found.doubles.of(np.arange(len(turn_ids))[-LATEST:])
+    contested = select(Turn.id).where(Turn.campaign_id == campaign.id, Turn.state == TurnState.CONTESTED)
+    waits = np.isin(turn_ids, np.array(session.scalars(contested).all(), dtype=np.int64))
+    waiting = found.doubles.of(np.flatnonzero(waits))
+    coming = sum(found.stamp.states.get(state, 0) for state in COMING)
     seconds = _seconds_a_review(session, campaign.id)
     share = campaign.audit_share if audit_share is None else audit_share
     costs = [_cost(policy, seen, waiting, coming, share, seconds) for policy in policies]
-    return Projection(costs, len(seen), coming, len(waiting), seconds)
+    return Projection(costs, len(seen.rows), coming, len(waiting.rows), seconds)
 
 
 def change(
@@ -88,12 +86,11 @@ def change(
 
     Turns that are in review or settled stay as they are.
     """
-    now = now or utcnow()
     waiting = _lock_waiting(session, campaign.id)  # turns before their campaign, as where a turn is settled
     campaign.review_policy, campaign.review_distance = policy.kind, policy.distance
     campaign.audit_share = audit_share
     session.flush()
-    settled = _sort_out(session, campaign, waiting, now)
+    settled = _sort_out(session, campaign, policy, waiting, now or utcnow())
     audit.record(
         session,
         actor_id,
@@ -107,70 +104,69 @@ def change(
     return settled
 
 
-def _lock_waiting(session: Session, campaign_id: int) -> dict[int, Turn]:
+def _lock_waiting(session: Session, campaign_id: int) -> dict[int, int | None]:
+    """The contested turns that nobody reviews, locked, with the ability that each stands by in the queue."""
     waiting = (
-        select(Turn)
+        select(Turn.id, Turn.contested_ability)
         .where(Turn.campaign_id == campaign_id, Turn.state == TurnState.CONTESTED)
         .order_by(Turn.id)
         .with_for_update(of=Turn)
-        .execution_options(populate_existing=True)
     )
-    return {turn.id: turn for turn in session.scalars(waiting)}
+    return {row.id: row.contested_ability for row in session.execute(waiting)}
 
 
-def _sort_out(session: Session, campaign: Campaign, turns: dict[int, Turn], now: datetime) -> int:
-    for turn_id, (first, second) in _by_turn(session, campaign.id, TurnState.CONTESTED).items():
-        if turn_id in turns:
-            rankings.sort_out(turns[turn_id], first, second, now)
-            hooks.moved(session, turns[turn_id], TurnState.CONTESTED)
-    return sum(turn.state is TurnState.SETTLED for turn in turns.values())
+def _sort_out(
+    session: Session, campaign: Campaign, policy: Policy, waiting: Mapping[int, int | None], now: datetime
+) -> int:
+    """``rankings.sort_out`` for all that waits. Two rankings that are the same do not wait: none is drawn for an audit.
+
+    A statement takes many turns, and no text is read: others can hardly write while this goes on.
+    """
+    doubles = columns.waiting(session, campaign)
+    turn_ids = doubles.turns.id[doubles.turn]
+    locked = np.isin(turn_ids, list(waiting))
+    kept = needs_review(policy, doubles)
+    settled = turn_ids[locked & ~kept].tolist()
+    agreed = {"state": TurnState.SETTLED, "settled_by": SettledBy.AGREED, "settled_at": now, "contested_ability": None}
+    _update(session, settled, agreed)
+    by_ability: dict[int | None, list[int]] = {}
+    for turn_id, ability in zip(
+        turn_ids[locked & kept].tolist(), _abilities(policy, doubles.of(np.flatnonzero(locked & kept))), strict=True
+    ):
+        if ability != waiting[turn_id]:
+            by_ability.setdefault(ability, []).append(turn_id)
+    for ability, turns in by_ability.items():
+        _update(session, turns, {"contested_ability": ability})
+    hooks.settled_together(session, campaign.id, settled, SettledBy.AGREED)
+    return len(settled)
 
 
-def _cost(
-    policy: Policy, seen: Sequence[Both], waiting: Sequence[Both], coming: int, audits: float, seconds: float | None
-) -> Cost:
-    reviewed = sum(needs_review(policy, *both) for both in seen)
-    share = reviewed / len(seen) if seen else 0.0
-    a_turn = sum(expected_questions(policy, *both) for both in seen) / len(seen) if seen else 0.0
-    kept = [both for both in waiting if needs_review(policy, *both)]
-    turns = share * coming + len(kept)
+def _abilities(policy: Policy, doubles: Doubles) -> list[int | None]:
+    return [int(each) or None for each in most_important_ability(policy, doubles)]
+
+
+def _update(session: Session, turn_ids: Sequence[int], values: dict[str, Any]) -> None:
+    for start in range(0, len(turn_ids), AT_ONCE):
+        some = turn_ids[start : start + AT_ONCE]
+        session.execute(update(Turn).where(Turn.id.in_(some)).values(values))
+
+
+def _cost(policy: Policy, seen: Doubles, waiting: Doubles, coming: int, audits: float, seconds: float | None) -> Cost:
+    kept = waiting.of(np.flatnonzero(needs_review(policy, waiting)))
+    share, a_turn, alike = (
+        float(each.mean()) if len(each) else 0.0
+        for each in (needs_review(policy, seen), expected_questions(policy, seen), wholly_agreed(seen))
+    )
+    turns = share * coming + len(kept.rows)
     return Cost(
         policy=policy,
         share=share,
         turns=turns,
-        questions=a_turn * coming + sum(expected_questions(policy, *both) for both in kept),
-        audits=audits * ((1 - share) * coming + len(waiting) - len(kept)),
+        questions=a_turn * coming + float(expected_questions(policy, kept).sum()),
+        audits=audits * alike * coming,
         hours=None if seconds is None else turns * seconds / 3600,
-        settles=len(waiting) - len(kept),
+        settles=len(waiting.rows) - len(kept.rows),
     )
-
-
-def _double_rankings(
-    session: Session, campaign_id: int, *, state: TurnState | None = None, limit: int | None = None
-) -> list[Both]:
-    return list(_by_turn(session, campaign_id, state, limit).values())
-
-
-def _by_turn(
-    session: Session, campaign_id: int, state: TurnState | None = None, limit: int | None = None
-) -> dict[int, Both]:
-    """By turn the two rankings that count; the latest turns where there is a limit."""
-    two = select(Turn.id).where(Turn.campaign_id == campaign_id, Turn.places_taken == 2).order_by(Turn.id.desc())
-    wanted = (two if state is None else two.where(Turn.state == state)).limit(limit).subquery()
-    rows = session.execute(
-        select(Assignment.turn_id, Assignment.place, Ranking.body)
-        .join(Ranking, Ranking.assignment_id == Assignment.id)
-        .where(Assignment.turn_id.in_(select(wanted.c.id)), Assignment.place.is_not(None), Ranking.late.is_(False))
-        .order_by(Assignment.turn_id, Assignment.place, Ranking.version)
-    )
-    newest: dict[int, dict[int | None, dict[str, object]]] = {}
-    for turn_id, place, body in rows:
-        newest.setdefault(turn_id, {})[place] = body
-    return {
-        turn_id: (Order.from_json(both[1]), Order.from_json(both[2]))
-        for turn_id, both in newest.items()
-        if len(both) == 2
-    }
 
 
 def _seconds_a_review(session: Session, campaign_id: int) -> float | None:

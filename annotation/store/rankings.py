@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session, joinedload, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from annotation import ranking as rules
+from annotation.agreement import agree
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
@@ -285,7 +286,8 @@ def sort_out(turn: Turn, first: rules.Ranking, second: rules.Ranking, now: datet
         return
     turn.state, turn.settled_by, turn.settled_at = TurnState.SETTLED, SettledBy.AGREED, now
     turn.contested_ability = None
-    turn.audit_drawn = random.SystemRandom().random() < turn.campaign.audit_share
+    drawn = random.SystemRandom().random() < turn.campaign.audit_share
+    turn.audit_drawn = drawn and agree(first, second)  # one that a policy left unreviewed was not agreed on
 
 
 def policy_of(campaign: Campaign) -> Policy:

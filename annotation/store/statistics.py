@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import ColumnElement, Select, Text, cast, extract, func, select
+from sqlalchemy import Select, Text, cast, func, select
 from sqlalchemy.orm import Session
 
 from annotation import report
@@ -19,9 +19,11 @@ from annotation.ranking import Relation, pairs_of
 from annotation.report import By, Measured, Table, Work
 from annotation.review_policy import Policy, ReviewPolicy
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
-from annotation.store import columns, policies
+from annotation.store import changes, columns, policies
 from annotation.store import measured as measured_people
-from annotation.store.columns import AT_ONCE, REVIEWING
+from annotation.store.changes import Stamp
+from annotation.store.columns import REVIEWING, Columns
+from annotation.store.remembered import Memory
 from annotation.tables import (
     Adjudication,
     Assignment,
@@ -37,19 +39,26 @@ from annotation.tables import (
 
 SIGN = {Relation.BETTER: 1, Relation.TIE: 0, Relation.WORSE: -1}
 NEWEST_RUNS = 5
+KEPT = 200
+"""So many parts are remembered by a process: they are small."""
+
+AT_ONCE = 100
+"""So many bodies are decoded in one go: more live objects would set off the slow rounds of garbage collection."""
+
 GLANCE = "glance"
 SECTIONS = ("agreement", "bias", "pace", "adjudication", "measuring", "ceiling")
 
 
 @dataclass(frozen=True)
 class Section:
-    """The tables of one part of the page."""
+    """The tables of one part of the page; ``as_of`` where newer ones are being computed, and these are of that time."""
 
     name: str
     tables: Sequence[Table]
+    as_of: datetime | None = None
 
 
-_remembered: dict[tuple[Any, ...], Section] = {}
+_remembered: Memory[Section] = Memory(KEPT)
 
 
 def section(session: Session, campaign: Campaign, name: str, today: date) -> Section:
@@ -57,11 +66,24 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
 
     ``name`` is one of SECTIONS, or GLANCE.
     """
-    found = columns.columns(session, campaign)
+    stamp = changes.stamp(session, campaign.id)
+    more: dict[str, Callable[[], tuple[Any, ...]]] = {
+        "pace": lambda: (today,),
+        "ceiling": lambda: (_newest_run(session),),
+        GLANCE: lambda: (today, campaign.review_distance),
+    }
+    current = (stamp.number, *(more[name]() if name in more else ()))
+    place = (*changes.place(session, campaign.id), name)
+    kept = _remembered.get(place, current, lambda: Section(name, _tables(session, campaign, name, stamp, today)))
+    return kept.value if kept.stamp == current else replace(kept.value, as_of=kept.at)
+
+
+def _tables(session: Session, campaign: Campaign, name: str, stamp: Stamp, today: date) -> Sequence[Table]:
+    found = columns.columns(session, campaign, stamp)
     compute: dict[str, Callable[[], Sequence[Table]]] = {
         "agreement": lambda: report.of_agreement(found.doubles, found.dialogues),
         "bias": lambda: report.of_bias(found.judgements, found.dialogues, lengths(session, campaign, found.turns.id)),
-        "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found.doubles), today),
+        "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found), today),
         "adjudication": lambda: report.of_adjudication(
             verdicts(session, campaign, found.doubles), found.doubles, found.dialogues
         ),
@@ -72,21 +94,13 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
         ),
         GLANCE: lambda: [
             *report.at_a_glance(
-                found.doubles, found.dialogues, work(session, campaign, found.doubles), _turns_of(found), today
+                found.doubles, found.dialogues, work(session, campaign, found), found.stamp.turns, today
             ),
             policy_costs(session, campaign),
         ],
         "ceiling": lambda: report.of_ceiling(found.doubles, found.dialogues, measured(session, campaign.id)),
     }
-    place = (str(session.get_bind().engine.url), campaign.id, name)
-    stamp = (found.stamp, today, _newest_run(session), campaign.review_distance)
-    kept = _remembered.get((*place, stamp))
-    if kept is None:
-        kept = Section(name, compute[name]())
-        for old in [key for key in _remembered.copy() if key[:3] == place]:
-            _remembered.pop(old, None)
-        _remembered[*place, stamp] = kept
-    return kept
+    return compute[name]()
 
 
 def lengths(session: Session, campaign: Campaign, turn_ids: Ints) -> Ints:
@@ -96,32 +110,30 @@ def lengths(session: Session, campaign: Campaign, turn_ids: Ints) -> Ints:
         .join(Turn, Response.turn_id == Turn.id)
         .where(Turn.campaign_id == campaign.id, Turn.places_taken > 0)
     )
-    table = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 3)
+    turn, number, length = (each.astype(np.int64) for each in columns.arrays(rows, 3))
+    known = np.isin(turn, turn_ids)
     found = np.zeros((len(turn_ids), campaign.k), dtype=np.int64)
-    at = np.searchsorted(turn_ids, table[:, 0])
-    known = (at < len(turn_ids)) & (turn_ids[np.minimum(at, len(turn_ids) - 1)] == table[:, 0])
-    found[at[known], table[known, 1]] = table[known, 2]
+    found[np.searchsorted(turn_ids, turn[known]), number[known]] = length[known]
     return found
 
 
-def work(session: Session, campaign: Campaign, doubles: Doubles) -> Work:
+def work(session: Session, campaign: Campaign, found: Columns) -> Work:
     """When rankings came, turns were settled, became contested and were decided, and what is left."""
     in_campaign = Turn.campaign_id == campaign.id
     first_versions = _times(
         session,
-        select(_epoch(Ranking.created_at))
+        select(columns.epoch(Ranking.created_at))
         .join(Assignment, Ranking.assignment_id == Assignment.id)
         .join(Turn, Assignment.turn_id == Turn.id)
         .where(in_campaign, Ranking.version == 1, Assignment.place.is_not(None)),
     )
     decided = (
-        select(_epoch(Adjudication.decided_at))
+        select(columns.epoch(Adjudication.decided_at))
         .join(Turn, Adjudication.turn_id == Turn.id)
         .where(in_campaign, Adjudication.state == ReviewState.DECIDED, Adjudication.kind == ReviewKind.CONTESTED)
     )
-    settled = select(_epoch(Turn.settled_at)).where(in_campaign, Turn.settled_at.is_not(None))
-    states = select(Turn.state, func.count()).where(in_campaign).group_by(Turn.state)
-    by_state = {row[0]: row[1] for row in session.execute(states)}
+    settled = select(columns.epoch(Turn.settled_at)).where(in_campaign, Turn.settled_at.is_not(None))
+    by_state, doubles = found.stamp.states, found.doubles
     return Work(
         rankings=first_versions,
         settled=_times(session, settled),
@@ -133,12 +145,9 @@ def work(session: Session, campaign: Campaign, doubles: Doubles) -> Work:
     )
 
 
-def _epoch(at: Any) -> ColumnElement[int]:
-    return extract("epoch", at)
-
-
 def _times(session: Session, wanted: Select[Any]) -> Times:
-    return np.array([int(row[0]) for row in session.connection().execute(wanted)], dtype="datetime64[s]")
+    [seconds] = columns.arrays(session.connection().execute(wanted), 1)
+    return seconds.astype("datetime64[s]")
 
 
 def verdicts(session: Session, campaign: Campaign, doubles: Doubles) -> Verdicts:
@@ -223,11 +232,6 @@ def policy_costs(session: Session, campaign: Campaign) -> Table:
         for cost in projected.costs
     }
     return Table("review policies", By.POLICY, rows)
-
-
-def _turns_of(found: columns.Columns) -> int:
-    """All turns of the campaign but the withdrawn ones."""
-    return sum(n for state, n in found.states.items() if state is not TurnState.WITHDRAWN)
 
 
 def _newest_run(session: Session) -> datetime | None:
