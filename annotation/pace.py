@@ -90,10 +90,11 @@ class Projection:
     """How many days from now until nothing is left: the likely number, and between which two it lies in 95 of 100.
 
     ``days`` is None where the work does not come to an end at this pace, ``high`` also where that may well be so.
+    ``a_day`` is None before the first whole day is over: then there is no pace.
     """
 
     left: int
-    a_day: float
+    a_day: float | None
     days: float | None
     low: float | None
     high: float | None
@@ -106,9 +107,11 @@ def projection(left: int, before: Ints) -> Projection:
     it has come so far follows Wald's distribution (inverse Gaussian); the interval holds both doubts.
     Source: Chhikara and Folks, The Inverse Gaussian Distribution (1989), chapter 2.
     """
+    pace = float(before.mean()) if len(before) else None
     if left <= 0:
-        return Projection(0, float(before.mean()) if len(before) else 0.0, 0.0, 0.0, 0.0)
-    pace = float(before.mean()) if len(before) else 0.0
+        return Projection(0, pace, 0.0, 0.0, 0.0)
+    if pace is None:
+        return Projection(left, None, None, None, None)
     days = left / pace if pace * HORIZON > left else None
     if len(before) < FEWEST_DAYS or days is None:
         return Projection(left, pace, days, None, None)

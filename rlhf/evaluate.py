@@ -38,19 +38,24 @@ class Judged:
 
 
 def share(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
-    """The share that is right, with a 95 % percentile bootstrap over dialogues, and how many pairs it is of."""
+    """The share that is right, with a 95 % percentile bootstrap over dialogues, and how many pairs it is of.
+
+    From a single dialogue there is no interval: nothing says how another one would have come out.
+    """
     if not judged:
         return {"value": None, "low": None, "high": None, "n": 0}
     by_dialogue: dict[str, list[float]] = defaultdict(list)
     for each in judged:
         by_dialogue[each.turn.dialogue].append(each.right)
     sums = np.array([[sum(right), len(right)] for right in by_dialogue.values()])
+    value, n = float(sums[:, 0].sum() / sums[:, 1].sum()), int(sums[:, 1].sum())
+    if len(sums) == 1:
+        return {"value": value, "low": None, "high": None, "n": n}
     rng = np.random.default_rng(seed)
     weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
     drawn = weights @ sums
     low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    value = sums[:, 0].sum() / sums[:, 1].sum()
-    return {"value": float(value), "low": float(low), "high": float(high), "n": int(sums[:, 1].sum())}
+    return {"value": value, "low": float(low), "high": float(high), "n": n}
 
 
 def judge_pairs(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[Judged]:

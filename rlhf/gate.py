@@ -13,8 +13,10 @@ from rlhf.stage import Stage
 def objection(evaluation: dict[str, Any]) -> str | None:
     """Why a reward model does not pass: its accuracy is not above the baseline beyond its interval; None if it is."""
     low, baseline = evaluation.get("accuracy", {}).get("low"), evaluation.get("longer_wins", {}).get("value")
-    if low is None or baseline is None:
+    if evaluation.get("accuracy", {}).get("value") is None or baseline is None:
         return "it was not evaluated on held-out pairs"
+    if low is None:
+        return "its held-out pairs are of a single dialogue, which says nothing about others"
     if low > baseline:
         return None
     return (

@@ -30,17 +30,22 @@ NOBODY = 0
 
 
 def repeats(session: Session, campaign: Campaign) -> Doubles:
-    """Every repeated ranking behind the first one of the same person on the same turn."""
+    """Every repeated ranking behind the first one of the same person, as that stood when the turn came to them again.
+
+    A correction after that is no first opinion: whoever makes it has seen the turn twice.
+    """
     again = aliased(Assignment)
     came_again = exists().where(
         again.turn_id == Assignment.turn_id, again.user_id == Assignment.user_id, again.purpose == Purpose.REPEAT
     )
-    before = {
-        (row.turn_id, row.user_id): row.body
-        for row in session.execute(_given(campaign.id, Purpose.LABEL).where(came_again))
-    }
-    after = _newest(session, _given(campaign.id, Purpose.REPEAT))
-    both = [(before[row.turn_id, row.user_id], row) for row in after if (row.turn_id, row.user_id) in before]
+    before: dict[tuple[int, int], list[Any]] = {}
+    for row in session.execute(_given(campaign.id, Purpose.LABEL).where(came_again)):
+        before.setdefault((row.turn_id, row.user_id), []).append(row)
+    both = []
+    for row in _newest(session, _given(campaign.id, Purpose.REPEAT)):
+        stood = [each for each in before.get((row.turn_id, row.user_id), ()) if each.created_at <= row.handed_out]
+        if stood:
+            both.append((stood[-1].body, row))
     return _beside(both, campaign.k)
 
 
@@ -105,6 +110,7 @@ def _given(campaign_id: int, purpose: Purpose) -> Select[Any]:
             Ranking.response_order,
             Ranking.active_seconds,
             Ranking.created_at,
+            Assignment.created_at.label("handed_out"),
         )
         .join(Assignment, Ranking.assignment_id == Assignment.id)
         .join(Turn, Assignment.turn_id == Turn.id)

@@ -1,22 +1,17 @@
-"""How far people agree with themselves, and with what is known: repeats and gold turns, which settle nothing."""
+"""Gold turns: what is known, to measure people by. They settle nothing when they come to somebody again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import pairwise
 
-from sqlalchemy import select
-from sqlalchemy.orm import Session, contains_eager
+from sqlalchemy.orm import Session
 
 from annotation import adjudication
-from annotation.comparison import Comparison
 from annotation.ranking import Boundary, pairs_of
 from annotation.ranking import Ranking as Order
 from annotation.refusals import Conflict, Invalid
 from annotation.store import audit, places, rankings, reviews, turns
-from annotation.tables import Assignment, AssignmentState, Purpose, Ranking, SettledBy, Turn, TurnState
-
-ByPerson = dict[int, list[Comparison]]
+from annotation.tables import SettledBy, Turn, TurnState
 
 
 def declare_gold(session: Session, turn: Turn, *, gold: bool, actor_id: int | None) -> None:
@@ -46,43 +41,6 @@ def settled_ranking(session: Session, turn: Turn) -> Order | None:
         across = [named[min(a, b), max(a, b)] for a in upper for b in lower]
         boundaries.append(Boundary(min((ability for ability in across if ability is not None), default=None)))
     return Order(groups, tuple(boundaries), none_acceptable=none_acceptable)
-
-
-def self_agreement(session: Session, campaign_id: int) -> ByPerson:
-    """By person, each turn that came to them again: their first ranking as it stood, and the second."""
-    found: ByPerson = {}
-    for again in _measured(session, campaign_id, Purpose.REPEAT):
-        first = session.scalar(
-            select(Ranking)
-            .join(Assignment, Assignment.id == Ranking.assignment_id)
-            .where(Assignment.turn_id == again.turn_id, Assignment.user_id == again.user_id)
-            .where(Assignment.purpose == Purpose.LABEL, Ranking.created_at <= again.created_at)
-            .order_by(Ranking.version.desc())
-            .limit(1)
-        )
-        second = rankings.latest(session, again.id)
-        if first is not None and second is not None:
-            compared = Comparison(again.turn.dialogue_id, rankings.read(first), rankings.read(second))
-            found.setdefault(again.user_id, []).append(compared)
-    return found
-
-
-def gold_agreement(session: Session, campaign_id: int) -> ByPerson:
-    """By person, each gold turn that they ranked: their ranking, and what the turn is settled as."""
-    found: ByPerson = {}
-    for given in _measured(session, campaign_id, Purpose.GOLD):
-        settled = settled_ranking(session, given.turn) if given.turn.state is TurnState.SETTLED else None
-        ranking = rankings.latest(session, given.id)
-        if settled is not None and ranking is not None:
-            compared = Comparison(given.turn.dialogue_id, rankings.read(ranking), settled)
-            found.setdefault(given.user_id, []).append(compared)
-    return found
-
-
-def _measured(session: Session, campaign_id: int, purpose: Purpose) -> Sequence[Assignment]:
-    submitted = (Assignment.purpose == purpose) & (Assignment.state == AssignmentState.SUBMITTED)
-    wanted = select(Assignment).join(Assignment.turn).where(submitted, Turn.campaign_id == campaign_id)
-    return session.scalars(wanted.order_by(Assignment.id).options(contains_eager(Assignment.turn))).all()
 
 
 def _settled_pairs(session: Session, turn: Turn) -> list[adjudication.SettledPair]:

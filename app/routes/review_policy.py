@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Form, Query, Request, Response
+from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from annotation.refusals import Invalid
 from annotation.review_policy import Policy, ReviewPolicy
 from annotation.store import audits, policies
 from annotation.tables import Campaign
@@ -15,8 +17,7 @@ from app.render import page
 
 router = APIRouter(prefix="/admin/campaigns/{campaign_id}/review-policy")
 
-Distance = Annotated[int, Form(ge=0, le=10)]
-Percent = Annotated[float, Form(ge=0, le=100, allow_inf_nan=False)]
+MOST_PAIRS = 10
 
 
 @router.get("")
@@ -37,12 +38,15 @@ def cost(
     campaign: CampaignSeen,
     session: Reading,
     review_policy: ReviewPolicy,
-    review_distance: Annotated[int, Query(ge=0, le=10)] = 1,
-    audit_percent: Annotated[float, Query(ge=0, le=100, allow_inf_nan=False)] = 0.0,
+    review_distance: str = "",
+    audit_percent: str = "",
 ) -> HTMLResponse:
-    """What the choice would cost, before it is made."""
-    chosen = Policy(review_policy, review_distance)
-    return page(request, "admin/_review_policy.html", **_context(session, campaign, chosen, audit_percent / 100))
+    """What the choice would cost, before it is made; what is wrong with it stands where its cost would."""
+    try:
+        chosen, share = _read(review_policy, review_distance, audit_percent)
+    except Invalid as error:
+        return page(request, "admin/_review_policy.html", refused=error.message)
+    return page(request, "admin/_review_policy.html", **_context(session, campaign, chosen, share))
 
 
 @router.post("")
@@ -51,18 +55,32 @@ def change(
     campaign: CampaignChanged,
     session: Writing,
     review_policy: Annotated[ReviewPolicy, Form()],
-    review_distance: Distance = 1,
-    audit_percent: Percent = 0.0,
+    review_distance: Annotated[str, Form()] = "",
+    audit_percent: Annotated[str, Form()] = "",
 ) -> Response:
     """Sets the policy; turns that need no third expert under it are settled."""
-    chosen = Policy(review_policy, review_distance)
-    settled = policies.change(session, campaign, chosen, audit_share=audit_percent / 100, actor_id=user.id)
+    chosen, share = _read(review_policy, review_distance, audit_percent)
+    settled = policies.change(session, campaign, chosen, audit_share=share, actor_id=user.id)
     return RedirectResponse(f"/admin/campaigns/{campaign.id}/review-policy?settled={settled}", status_code=303)
+
+
+def _read(kind: ReviewPolicy, distance: str, percent: str) -> tuple[Policy, float]:
+    """The policy and the share of audits that the form says; raises Invalid with what to mend."""
+    if not distance.isdecimal() or len(distance) > 2 or int(distance) > MOST_PAIRS:
+        raise Invalid("How many contested pairs stay unreviewed is a whole number from 0 to 10.")
+    try:
+        share = float(percent) / 100
+    except ValueError:
+        share = math.nan
+    if not 0 <= share <= 1:
+        raise Invalid("The share of agreed turns that are audited is a number from 0 to 100.")
+    return Policy(kind, int(distance)), share
 
 
 def _context(session: Any, campaign: Campaign, chosen: Policy, audit_share: float) -> dict[str, Any]:
     compared = [Policy(kind, chosen.distance) for kind in ReviewPolicy]
     return {
+        "refused": "",
         "campaign": campaign,
         "chosen": chosen,
         "audit_share": audit_share,

@@ -128,6 +128,7 @@ def _context(request: Request, campaign: Campaign, name: str, session: Reading) 
     by_name = {(table.name, table.by): figures.shown(table, people, locale) for table in found.tables}
     return {
         "tables": by_name,
+        "as_of": found.as_of,
         "By": By,
         "Grouping": Grouping,
         "people": campaigns.members(session, campaign.id),

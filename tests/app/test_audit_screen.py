@@ -222,3 +222,28 @@ def test_the_history_goes_back_page_by_page(browse: Browse, rank_twice: Any, mon
         following = re.findall(r'href="(/history\?show=all&amp;before=\d+)"', page)
         where = following[0].replace("&amp;", "&") if following else ""
     assert seen == ["d4", "d3", "d2", "d1", "d0"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "sentence"),
+    [
+        ("review_distance", "", "whole number from 0 to 10"),
+        ("review_distance", "99", "whole number from 0 to 10"),
+        ("review_distance", "-1", "whole number from 0 to 10"),
+        ("audit_percent", "", "number from 0 to 100"),
+        ("audit_percent", "nan", "number from 0 to 100"),
+        ("audit_percent", "100.5", "number from 0 to 100"),
+    ],
+)
+def test_what_is_wrong_with_a_policy_stands_where_its_cost_would(
+    browse: Browse, campaign: Campaign, field: str, value: str, sentence: str
+) -> None:
+    where = f"/admin/campaigns/{campaign.id}/review-policy"
+    form = {"review_policy": "beyond a distance", "review_distance": "2", "audit_percent": "5", field: value}
+    shown = browse("sun").get(f"{where}/cost", params=form, headers={"hx-request": "true"})
+    assert shown.status_code == 200  # an answer that is refused would leave the old figures standing
+    assert sentence in shown.text
+    assert 'id="review-cost"' in shown.text
+    assert "<table" not in shown.text
+    refused = browse("sun").post(where, data=form)
+    assert (refused.status_code, sentence in refused.text) == (422, True)

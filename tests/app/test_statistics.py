@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from datetime import timedelta
+import re
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from html import unescape
 
 import pytest
@@ -185,10 +187,57 @@ def test_a_campaign_at_a_glance_shows_agreement_its_annotators_and_its_end(
     glance = admin.get(f"/admin/campaigns/{campaign.id}/glance").text
     assert glance.lstrip().startswith(f'<div id="glance-{campaign.id}"')
     assert "Of the last 2 turns ranked twice: 91.7% of pairs alike" in glance
-    assert "At this pace no end is in sight." in glance  # one turn waits for an adjudicator, and nobody decides
+    assert "The end is projected from whole days, and none is over yet." in glance
     assert "李敏" in glance
     assert f'href="/admin/campaigns/{campaign.id}/review-policy"' in glance
     assert "only where the Safety dimension decides" in glance
+
+
+def test_on_the_first_day_there_is_no_pace_yet(admin: TestClient, campaign: Campaign, ranked_twice: None) -> None:
+    page = admin.get(f"/admin/campaigns/{campaign.id}/statistics/pace").text
+    assert "1 turns wait; no whole day is over yet, so there is no pace" in page
+    assert "0.0 a day" not in page
+    assert "not at this pace" not in page
+
+
+def test_after_a_day_on_which_nobody_decided_no_end_is_in_sight(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    contest(database, cast, campaign, days_ago=3)
+    assert "At this pace no end is in sight." in admin.get(f"/admin/campaigns/{campaign.id}/glance").text
+    assert "the queue grows" in admin.get(f"/admin/campaigns/{campaign.id}/statistics/pace").text
+
+
+def test_the_matrix_counts_the_same_turns_as_the_table_and_says_on_how_many_a_figure_rests(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    none = ranked("", none_acceptable=True)
+    with database.writing() as session:
+        for name, orders in (("d1", (ranked("A > B > C > D"),) * 2), ("d2", (none, ranked("A > B > C > D")))):
+            imports.add(session, campaign, [dialogue(name)], source="t", actor_id=None)
+            for user, order in zip((cast.li, cast.wang), orders, strict=True):
+                held = places.reserve_next(session, user, campaign)
+                assert held is not None
+                rankings.submit(session, held, Submission(f"{user.id}{name}", order))
+    page = unescape(admin.get(f"/admin/campaigns/{campaign.id}/statistics").text)
+    assert page.count('<span class="interval">1 of 2</span>') == 2  # the matrix is symmetric
+    [line] = re.findall(r"<tr>(?:(?!</tr>).)*李敏 · 王芳.*?</tr>", page) or re.findall(
+        r"<tr>(?:(?!</tr>).)*王芳 · 李敏.*?</tr>", page
+    )
+    assert line.endswith('<td class="number muted">2</td></tr>')
+    assert "n = 1" in line
+
+
+def test_figures_of_another_time_say_so(
+    admin: TestClient, campaign: Campaign, ranked_twice: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    where = f"/admin/campaigns/{campaign.id}"
+    assert "newer figures are being computed" not in admin.get(f"{where}/statistics").text
+    section = statistics.section
+    earlier = datetime(2026, 3, 2, 12, 30, tzinfo=UTC)
+    monkeypatch.setattr(statistics, "section", lambda *given: replace(section(*given), as_of=earlier))
+    for page in (f"{where}/statistics", f"{where}/glance"):
+        assert "As of 2026-03-02 12:30 (UTC): newer figures are being computed" in admin.get(page).text
 
 
 def test_the_curves_of_a_run_have_names_in_the_language_of_the_page(admin: TestClient) -> None:

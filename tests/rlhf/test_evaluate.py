@@ -41,6 +41,16 @@ def test_the_interval_resamples_dialogues() -> None:
     assert (found["value"], found["low"], found["high"], found["n"]) == (0.5, 0.0, 1.0, 60)
 
 
+def test_a_single_dialogue_has_no_interval() -> None:
+    turns = [turn("a", ("x", "y", "z"), (0, 1), (0, 2), (1, 2))]
+    assert share(judge_pairs(turns, [[3.0, 1.0, 2.0]])) == {
+        "value": pytest.approx(2 / 3),
+        "low": None,
+        "high": None,
+        "n": 3,
+    }
+
+
 def test_nothing_to_measure_is_no_number() -> None:
     assert share([]) == {"value": None, "low": None, "high": None, "n": 0}
 
@@ -95,9 +105,10 @@ def test_no_more_turns_are_named_than_somebody_looks_at() -> None:
 @pytest.mark.parametrize(
     ("evaluation", "passes"),
     [
-        ({"accuracy": {"low": 0.7}, "longer_wins": {"value": 0.6}}, True),
-        ({"accuracy": {"low": 0.6}, "longer_wins": {"value": 0.6}}, False),
-        ({"accuracy": {"low": None}, "longer_wins": {"value": 0.6}}, False),
+        ({"accuracy": {"value": 0.8, "low": 0.7}, "longer_wins": {"value": 0.6}}, True),
+        ({"accuracy": {"value": 0.8, "low": 0.6}, "longer_wins": {"value": 0.6}}, False),
+        ({"accuracy": {"value": 0.8, "low": None}, "longer_wins": {"value": 0.6}}, False),
+        ({"accuracy": {"value": None, "low": None}, "longer_wins": {"value": 0.6}}, False),
         ({}, False),
     ],
 )

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from annotation.agreement import Statistic
+from annotation.agreement import Statistic, agreement
 from annotation.comparison import figures, figures_by_ability
 from annotation.db import utcnow
 from annotation.ranking import Ranking as Order
 from annotation.refusals import Conflict, Invalid, Missing
-from annotation.store import calibration, campaigns, handouts, imports, measuring, places, rankings
+from annotation.store import calibration, campaigns, handouts, imports, measured, measuring, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, Campaign, Purpose, Ranking, Turn, TurnState, User
 from tests.conftest import Cast
@@ -75,9 +75,24 @@ def test_a_turn_comes_again_after_its_days_once_and_moves_nothing(session: Sessi
     assert again.response_order != first.response_order
     assert (turns[0].state, turns[0].places_taken) == (TurnState.ONE_RANKING, 1)
     assert rank(session, cast.li, mine).purpose is Purpose.LABEL
-    [compared] = measuring.self_agreement(session, mine.id)[cast.li.id]
-    assert (compared.first, compared.second) == (FIRST, SECOND)
-    assert figures([compared], 4)[Statistic.PAIRS].value == pytest.approx(5 / 6)
+    found = measured.repeats(session, mine)
+    assert found.judgements.annotator[found.rows[:, 1]].tolist() == [cast.li.id]
+    assert found.judgements.ranks.tolist() == [FIRST.ranks(), SECOND.ranks()]
+    assert agreement(found, 1)[Statistic.PAIRS].value == pytest.approx(5 / 6)
+
+
+def test_a_correction_after_the_turn_came_again_is_no_first_opinion(
+    session: Session, cast: Cast, mine: Campaign
+) -> None:
+    add(session, mine, 1)
+    third = ranked("D > C > B > A")
+    first = rank(session, cast.li, mine)
+    rankings.submit(session, first, Submission("corrected before", SECOND))
+    mine.repeat_share = 1.0
+    long_ago(session)
+    assert rank(session, cast.li, mine, SECOND).purpose is Purpose.REPEAT
+    rankings.submit(session, first, Submission("corrected after", third), utcnow() + timedelta(seconds=1))
+    assert measured.repeats(session, mine).judgements.ranks.tolist() == [SECOND.ranks(), SECOND.ranks()]
 
 
 def test_a_repeat_that_cannot_be_judged_frees_no_place(session: Session, cast: Cast, mine: Campaign) -> None:
@@ -106,9 +121,9 @@ def test_a_gold_turn_goes_to_who_has_not_seen_it_and_is_compared_with_what_is_se
     given = rank(session, cast.chen, mine, SECOND)
     assert (given.purpose, given.turn_id, given.place) == (Purpose.GOLD, turns[0].id, None)
     assert (turns[0].state, turns[0].places_taken) == (TurnState.SETTLED, 2)
-    [compared] = measuring.gold_agreement(session, mine.id)[cast.chen.id]
-    assert (compared.first, compared.second.groups) == (SECOND, FIRST.groups)
-    assert [boundary.ability for boundary in compared.second.boundaries] == [1, 1, 1]
+    found = measured.gold(session, mine)
+    assert found.judgements.annotator[found.rows[:, 1]].tolist() == [cast.chen.id]
+    assert found.judgements.ranks.tolist() == [FIRST.ranks(), SECOND.ranks()]
 
 
 def test_shares_that_exceed_all_turns_are_refused(session: Session, mine: Campaign) -> None:

@@ -6,16 +6,17 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select, update
 from sqlalchemy.orm import Session
 
 from annotation import snapshot
 from annotation.adjudication import Answer
 from annotation.db import Database
+from annotation.outside_tables import Delivery, Event
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation
 from annotation.review_policy import Policy, ReviewPolicy
-from annotation.store import imports, places, policies, rankings, reviews, snapshots
+from annotation.store import hooks, imports, places, policies, rankings, reviews, snapshots
 from annotation.store.rankings import Submission
 from annotation.tables import AuditEvent, Campaign, SettledBy, Turn, TurnState
 from tests.conftest import Cast
@@ -109,6 +110,79 @@ def test_hours_follow_from_how_long_a_review_takes(session: Session, cast: Cast,
     imports.add(session, mine, [dialogue(f"left{i}") for i in range(30)], source="t", actor_id=None)
     [cost] = policies.project(session, mine, [Policy()]).costs
     assert cost.hours == pytest.approx(30 * 2 / 60)
+
+
+def test_how_long_a_simulated_adjudicator_takes_tells_nothing(session: Session, cast: Cast, mine: Campaign) -> None:
+    session.merge(cast.zhao).simulated = True
+    session.flush()
+    contest(session, cast, mine, WARM, "d1")
+    review = reviews.open_next(session, cast.zhao)
+    assert review is not None
+    reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.BETTER))
+    reviews.decide(session, review, review.version, review.created_at + timedelta(seconds=2))
+    assert policies.project(session, mine, [Policy()]).seconds_a_turn is None
+
+
+def test_only_what_both_agree_on_is_drawn_for_an_audit(session: Session, cast: Cast, mine: Campaign) -> None:
+    policies.change(session, mine, ONE_APART, audit_share=1, actor_id=None)
+    unreviewed = contest(session, cast, mine, WARM, "d1")
+    agreed = contest(session, cast, mine, (WARM[0], WARM[0]), "d2")
+    assert [(turn.settled_by, turn.audit_drawn) for turn in (unreviewed, agreed)] == [
+        (SettledBy.AGREED, False),
+        (SettledBy.AGREED, True),
+    ]
+
+
+def test_a_stricter_policy_moves_what_waits_to_its_place_in_the_queue(
+    session: Session, cast: Cast, mine: Campaign
+) -> None:
+    # A and B differ by accuracy against warm tone, C and D by clarity on both sides
+    both = ranked("A > B > C > D", 1, 9, 5), ranked("B > A > D > C", 9, 9, 5)
+    turns = [contest(session, cast, mine, both, "d1"), contest(session, cast, mine, WARM, "d2")]
+    assert [turn.contested_ability for turn in turns] == [1, 9]
+    session.execute(update(Turn).values(contested_ability=7))
+    assert policies.change(session, mine, Policy(), audit_share=0, actor_id=None) == 0
+    assert [turn.contested_ability for turn in turns] == [1, 9]
+    assert {turn.state for turn in turns} == {TurnState.CONTESTED}
+
+
+def test_a_turn_that_nobody_could_judge_waits_on_whatever_the_policy(
+    session: Session, cast: Cast, mine: Campaign
+) -> None:
+    imports.add(session, mine, [dialogue()], source="t", actor_id=None)
+    turn = session.scalars(select(Turn)).one()
+    turn.state = TurnState.CONTESTED
+    session.flush()
+    assert policies.change(session, mine, Policy(ReviewPolicy.BEYOND_DISTANCE, 10), audit_share=0, actor_id=None) == 0
+    assert (turn.state, turn.contested_ability) == (TurnState.CONTESTED, None)
+
+
+def test_hooks_are_told_of_every_turn_that_a_change_settles_and_once_of_the_end(
+    session: Session, cast: Cast, mine: Campaign
+) -> None:
+    for name in ("d1", "d2"):
+        contest(session, cast, mine, WARM, name)
+    hooks.create(session, "https://a.example/", [Event.TURN_SETTLED, Event.CAMPAIGN_FINISHED], actor_id=None)
+    assert policies.change(session, mine, ONE_APART, audit_share=0, actor_id=None) == 2
+    told = session.scalars(select(Delivery).order_by(Delivery.id)).all()
+    assert [each.event for each in told] == ["turn.settled", "turn.settled", "campaign.finished"]
+    assert {each.payload.get("settled_by") for each in told[:2]} == {"agreed"}
+
+
+def test_a_change_asks_the_database_no_more_for_many_turns_than_for_few(
+    session: Session, cast: Cast, mine: Campaign
+) -> None:
+    asked: list[str] = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda _c, _u, statement, *_: asked.append(statement))
+    counts = []
+    for number in (1, 6):
+        for i in range(number):
+            contest(session, cast, mine, WARM, f"{number}-{i}")
+        asked.clear()
+        assert policies.change(session, mine, ONE_APART, audit_share=0, actor_id=None) == number
+        counts.append(len(asked))
+        policies.change(session, mine, Policy(), audit_share=0, actor_id=None)
+    assert counts[0] == counts[1]
 
 
 def test_a_snapshot_says_which_pairs_are_unreviewed_and_has_no_whole_order(
