@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from threading import Thread
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -23,6 +24,7 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import Database, collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import words
+from app.api.document import document_of
 from app.api.main import make_api
 from app.bell import Bell
 from app.deps import LoginRequiredError, submitted_form
@@ -45,6 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        Thread(target=document_of, args=(app.state.api,), name="describing the API", daemon=True).start()
         yield
         app.state.database.dispose()
 

@@ -6,9 +6,12 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from celery.signals import worker_process_init, worker_ready
+from sqlalchemy.exc import OperationalError
 
 from annotation.db import Database, utcnow
 from annotation.store import campaigns, places, runs
@@ -21,6 +24,7 @@ settings = Settings()
 app = make_app(settings)
 log = logging.getLogger(__name__)
 NAME = f"{socket.gethostname()}:{os.getpid()}"
+SAY_SO_EVERY_S = 15
 
 
 @app.task(name=TRAIN)
@@ -36,6 +40,12 @@ def train(run_id: int) -> None:
 @app.task(name=SWEEP)
 def sweep() -> None:
     """Takes runs back from the dead and wakes somebody for those that wait; frees places whose lease has run out."""
+    with _unless_away("sweeping"):
+        for run_id in _swept():
+            wake(app, run_id)
+
+
+def _swept() -> Sequence[int]:
     database = Database(settings.database_url)
     try:
         with database.writing() as session:
@@ -45,14 +55,23 @@ def sweep() -> None:
                 places.reclaim_expired(session, campaign.id, utcnow())
     finally:
         database.dispose()
-    for run_id in waiting:
-        wake(app, run_id)
+    return waiting
 
 
 @app.task(name=TELL)
 def tell() -> None:
     """Sends what hooks wait for."""
-    hooks.send_all_due(settings)
+    with _unless_away("telling hooks"):
+        hooks.send_all_due(settings)
+
+
+@contextmanager
+def _unless_away(work: str) -> Iterator[None]:
+    """Work that beat asks for again in a few seconds: where the database is away or busy, that is soon enough."""
+    try:
+        yield
+    except OperationalError as error:
+        log.warning("%s waits for the next time: %s", work, error.orig)
 
 
 @worker_process_init.connect
@@ -71,15 +90,27 @@ def _say_so(sender: Any = None, **_kwargs: Any) -> None:
 
 def _keep_saying_so(queue: str) -> None:
     database = Database(settings.database_url)
-    first = True
+    heard = False
     while True:
-        try:
-            with database.writing() as session:
-                runs.heard_of(session, f"{queue}@{NAME}", queue)
-                waiting = runs.sweep(session) if first else []
-            for run_id in waiting:
-                wake(app, run_id)
-            first = False
-        except Exception:
-            log.exception("this worker could not say that it listens")
-        threading.Event().wait(15)
+        heard = say_so(database, queue, first=not heard) or heard
+        threading.Event().wait(SAY_SO_EVERY_S)
+
+
+def say_so(database: Database, queue: str, *, first: bool) -> bool:
+    """Tells the database that this worker listens, and the first time looks for runs that waited; whether it could.
+
+    A database that is away, or busy with a large import for longer than one waits, is told the next time.
+    """
+    try:
+        with database.writing() as session:
+            runs.heard_of(session, f"{queue}@{NAME}", queue)
+            waiting = runs.sweep(session) if first else []
+        for run_id in waiting:
+            wake(app, run_id)
+    except OperationalError as error:
+        log.warning("this worker says that it listens in %s s, for now: %s", SAY_SO_EVERY_S, error.orig)
+        return False
+    except Exception:
+        log.exception("this worker could not say that it listens")
+        return False
+    return True

@@ -16,7 +16,7 @@ from app.api.main import ROUTERS
 from app.api.problems import MEDIA_TYPE
 from tests.api.conftest import Program
 from tests.api.test_access import is_problem
-from tests.conftest import Cast, password_of
+from tests.conftest import Cast, password_of, wait_for
 
 METHODS = {"get", "put", "post", "delete", "patch"}
 
@@ -102,6 +102,13 @@ def test_the_document_is_for_whoever_has_a_token_or_is_logged_in(
     browser = TestClient(web, follow_redirects=False)
     browser.post("/login", data={"login": "li", "password": password_of("li")})
     assert browser.get("/api/openapi.json").json() == said
+
+
+def test_the_document_is_made_when_the_web_starts_and_nobody_waits_for_it(web: FastAPI) -> None:
+    assert web.state.api.openapi_schema is None
+    with TestClient(web):
+        wait_for(lambda: web.state.api.openapi_schema is not None)
+    assert document_of(web.state.api) is web.state.api.openapi_schema
 
 
 def test_the_page_lists_every_operation_and_every_object(
