@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, joinedload
 
 from annotation.measure_tables import GuidelineDoubt
@@ -15,11 +14,9 @@ from annotation.run_tables import Checkpoint, DataSet, Run, RunKind, RunRecord, 
 from annotation.tables import (
     Adjudication,
     Assignment,
-    AssignmentState,
     AuditEvent,
     Campaign,
     Dialogue,
-    Purpose,
     Ranking,
     ReviewState,
     Turn,
@@ -135,17 +132,6 @@ def turns(
     return session.scalars(
         wanted.order_by(Turn.id).limit(limit).options(joinedload(Turn.dialogue, innerjoin=True))
     ).all()
-
-
-def finished(session: Session, user_id: int, before: tuple[datetime, int] | None, limit: int) -> Sequence[Assignment]:
-    """What somebody has ranked or handed back, newest first."""
-    over = (AssignmentState.SUBMITTED, AssignmentState.CANNOT_JUDGE)
-    ranked = (Assignment.user_id == user_id) & (Assignment.purpose != Purpose.CALIBRATION)
-    mine = select(Assignment).where(ranked, Assignment.state.in_(over))
-    if before is not None:
-        mine = mine.where(tuple_(Assignment.finished_at, Assignment.id) < before)
-    newest = mine.order_by(Assignment.finished_at.desc(), Assignment.id.desc()).limit(limit)
-    return session.scalars(newest.options(joinedload(Assignment.turn, innerjoin=True))).all()
 
 
 def _newest(session: Session, wanted: Select[Row], number: Any, before: int | None, limit: int) -> Sequence[Row]:

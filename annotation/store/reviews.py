@@ -250,12 +250,6 @@ def unsettle(session: Session, adjudication: Adjudication, version: int) -> Turn
     return turn
 
 
-def decided(session: Session, user_id: int, limit: int = 100) -> Sequence[Adjudication]:
-    """What this adjudicator has decided, newest first."""
-    mine = select(Adjudication).where(Adjudication.adjudicator_id == user_id, Adjudication.state == ReviewState.DECIDED)
-    return session.scalars(mine.order_by(Adjudication.decided_at.desc()).limit(limit)).all()
-
-
 def pair_to_json(settled: rules.SettledPair) -> dict[str, Any]:
     """The form in which a settled pair is stored."""
     return {

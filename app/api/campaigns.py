@@ -231,12 +231,12 @@ def import_dialogues(
     """Import a file of dialogues: all of it, or nothing and a report of every row that does not fit."""
     reading = read_file(data, k=campaign.k, seed=seed)
     if reading.problems and not skip:
-        raise ProblemError(422, NOTHING_IMPORTED, errors=[_row(request, each) for each in reading.problems])
+        raise ProblemError(422, NOTHING_IMPORTED, errors=[in_row(request, each) for each in reading.problems])
     with database.writing() as session:
         found = campaigns.get(session, campaign.id)
         done = imports.add(session, found, reading.dialogues, source=source, actor_id=user.id)
     if done.problems:
-        raise ProblemError(409, CONTRADICTED, errors=[_row(request, each) for each in done.problems])
+        raise ProblemError(409, CONTRADICTED, errors=[in_row(request, each) for each in done.problems])
     return ImportReport(
         format=reading.format,
         dialogues=done.dialogues,
@@ -246,7 +246,7 @@ def import_dialogues(
         known=done.known,
         completed=done.completed,
         repeated=reading.repeated,
-        skipped=[_row(request, each) for each in reading.problems],
+        skipped=[in_row(request, each) for each in reading.problems],
     )
 
 
@@ -274,5 +274,6 @@ def _member(user: User) -> Member:
     return Member(id=user.id, login=user.login, name=user.name, state=user.state)
 
 
-def _row(request: Request, found: RowProblem) -> FieldProblem:
+def in_row(request: Request, found: RowProblem) -> FieldProblem:
+    """What is wrong with a row of a file, in the language of the request."""
     return FieldProblem(where=f"line {found.line}, {found.where}", message=say(request, found.expected, **found.parts))

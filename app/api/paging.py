@@ -6,7 +6,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from math import isfinite
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Query
@@ -32,7 +32,7 @@ class Page(BaseModel, Generic[Item]):
 
 
 def page_of(
-    rows: Sequence[Row], limit: int, show: Callable[[Row], Item], key: Callable[[Row], Sequence[int | str]]
+    rows: Sequence[Row], limit: int, show: Callable[[Row], Item], key: Callable[[Row], Sequence[int | float]]
 ) -> Page[Item]:
     """The page of ``limit + 1`` rows or fewer; the next one begins behind the ``key`` of the last that is shown."""
     shown = rows[:limit]
@@ -40,7 +40,7 @@ def page_of(
     return Page(items=[show(row) for row in shown], next=following)
 
 
-def encode(key: Sequence[int | str]) -> str:
+def encode(key: Sequence[int | float]) -> str:
     """The cursor behind the row with this key."""
     return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
 
@@ -55,18 +55,13 @@ def number_in(cursor: str | None) -> int | None:
     raise Invalid(BAD_CURSOR)
 
 
-def moment_in(cursor: str | None) -> tuple[datetime, int] | None:
-    """The moment and the id in a cursor, None where there is no cursor; raises Invalid for what is none."""
+def score_in(cursor: str | None) -> tuple[float, int] | None:
+    """The score and the id in a cursor, None where there is no cursor; raises Invalid for what is none."""
     match _decoded(cursor):
         case None:
             return None
-        case [str() as moment, int() as number]:
-            try:
-                at = datetime.fromisoformat(moment)
-            except ValueError as error:
-                raise Invalid(BAD_CURSOR) from error
-            if at.tzinfo is not None:
-                return at, number
+        case [(float() | int()) as score, int() as number] if isfinite(score):
+            return float(score), number
     raise Invalid(BAD_CURSOR)
 
 

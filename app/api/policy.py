@@ -32,6 +32,29 @@ class PolicyChanged(PolicyShape):
     settled: int = Field(description="Turns that waited and need no third expert any more")
 
 
+class CostShape(BaseModel):
+    """What a policy leaves to third experts from now on: expected numbers."""
+
+    review_policy: ReviewPolicy
+    review_distance: int
+    share: float = Field(description="Of the turns with two rankings, how many a third expert sees")
+    turns: float = Field(description="Turns to review, of those that wait and those still to be ranked")
+    questions: float
+    audits: float = Field(description="Blind audits of agreed turns")
+    hours: float | None = Field(description="null where no review was measured yet")
+    settles: int = Field(description="Turns that wait now and would be settled at once")
+
+
+class CostsShape(BaseModel):
+    """What every policy would cost, and on what that rests."""
+
+    costs: list[CostShape]
+    seen: int = Field(description="The latest turns with two rankings, from which it is projected")
+    coming: int = Field(description="Turns still to be ranked")
+    waiting: int = Field(description="Turns that wait for a third expert")
+    seconds_a_turn: float | None = Field(description="The median of a review; null where none was measured yet")
+
+
 class DoubtShape(BaseModel):
     """What an adjudicator found unclear about an ability."""
 
@@ -50,6 +73,26 @@ class Reply(Given):
     """What the admin answers."""
 
     reply: Words = Field("", max_length=2000)
+
+
+@router.get("/campaigns/{campaign_id}/review-policy/cost")
+def get_costs(
+    campaign: CampaignSeen,
+    session: Reading,
+    review_distance: Annotated[int | None, Query(ge=0, le=10, description="Left out: that in force")] = None,
+    audit_share: Annotated[float | None, Query(ge=0, le=1, description="Left out: that in force")] = None,
+) -> CostsShape:
+    """What each review policy would cost, by the campaign's own rankings."""
+    distance = campaign.review_distance if review_distance is None else review_distance
+    compared = [Policy(kind, distance) for kind in ReviewPolicy]
+    found = policies.project(session, campaign, compared, audit_share=audit_share)
+    return CostsShape(
+        costs=[_cost(each) for each in found.costs],
+        seen=found.seen,
+        coming=found.coming,
+        waiting=found.waiting,
+        seconds_a_turn=found.seconds_a_turn,
+    )
 
 
 @router.put("/campaigns/{campaign_id}/review-policy")
@@ -77,6 +120,13 @@ def list_doubts(
 def close_doubt(user: Admin, campaign: CampaignChanged, doubt_id: int, session: Writing, given: Reply) -> None:
     """Answer a doubt and close it."""
     doubts.close(session, campaign.id, doubt_id, given.reply, actor_id=user.id)
+
+
+def _cost(found: policies.Cost) -> CostShape:
+    numbers = set(CostShape.model_fields) - {"review_policy", "review_distance"}
+    policy = found.policy
+    told = {name: getattr(found, name) for name in numbers}
+    return CostShape(review_policy=policy.kind, review_distance=policy.distance, **told)
 
 
 def _shown(doubt: GuidelineDoubt) -> DoubtShape:

@@ -1,4 +1,4 @@
-"""Ranking, for an annotator's programs: the next turn, its draft, its ranking, what was done."""
+"""Ranking, for an annotator's programs: the next turn, its draft, its ranking."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ from pydantic import BaseModel, Field
 from annotation.abilities import Contradiction, Fault
 from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
-from annotation.store import campaigns, guidelines, listing, places, rankings
+from annotation.store import campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState
 from app import forms
-from app.api.paging import Cursor, Limit, Page, moment_in, page_of
 from app.api.problems import FieldProblem, ProblemError
 from app.api.shapes import Given, OrderShape, ShownTurn, Words, letters_of, read_order, shown_turn, write_order
 from app.deps import Annotator, CampaignRankedIn, OwnAssignment, Reading, SeenAssignment, Writing
@@ -114,17 +113,6 @@ class CannotJudge(Given):
     reason: Words = Field(min_length=1, max_length=1000)
 
 
-class Done(BaseModel):
-    """A turn that you have ranked or handed back."""
-
-    assignment_id: int
-    campaign_id: int
-    state: AssignmentState
-    finished_at: datetime | None
-    correctable: bool
-    ranking: OrderShape | None
-
-
 @router.get("/ranking/campaigns")
 def list_work(user: Annotator, session: Reading) -> list[Work]:
     """The campaigns in which you rank, and what is left for you"""
@@ -208,17 +196,6 @@ def cannot_judge(assignment: OwnAssignment, session: Writing, given: CannotJudge
     places.cannot_judge(session, assignment, given.reason.strip())
 
 
-@router.get("/history")
-def list_history(user: Annotator, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[Done]:
-    """What you have ranked or handed back, newest first"""
-    rows = listing.finished(session, user.id, moment_in(cursor), limit + 1)
-    return page_of(rows, limit, lambda row: _done(session, row), _moment)
-
-
-def _moment(assignment: Assignment) -> tuple[str, int]:
-    return (assignment.finished_at.isoformat() if assignment.finished_at else "", assignment.id)
-
-
 def _shown(session: Reading, assignment: Assignment) -> AssignmentShape:
     return AssignmentShape(
         id=assignment.id,
@@ -226,22 +203,12 @@ def _shown(session: Reading, assignment: Assignment) -> AssignmentShape:
         state=assignment.state,
         correctable=assignment.state is AssignmentState.RESERVED or rankings.correctable(assignment),
         turn=shown_turn(assignment.turn, assignment.response_order),
-        ranking=_own_order(session, assignment),
+        ranking=own_order(session, assignment),
     )
 
 
-def _done(session: Reading, assignment: Assignment) -> Done:
-    return Done(
-        assignment_id=assignment.id,
-        campaign_id=assignment.turn.campaign_id,
-        state=assignment.state,
-        finished_at=assignment.finished_at,
-        correctable=rankings.correctable(assignment),
-        ranking=_own_order(session, assignment),
-    )
-
-
-def _own_order(session: Reading, assignment: Assignment) -> OrderShape | None:
+def own_order(session: Reading, assignment: Assignment) -> OrderShape | None:
+    """What somebody has submitted, in their letters and its latest version."""
     stored = rankings.latest(session, assignment.id)
     return None if stored is None else write_order(rankings.read(stored), letters_of(assignment.response_order))
 

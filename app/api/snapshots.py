@@ -18,6 +18,7 @@ from annotation.formats.writing import formats
 from annotation.refusals import Missing
 from annotation.run_tables import Snapshot
 from annotation.store import listing, restoring, snapshots
+from annotation.tables import SettledBy
 from app.api.campaigns import file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.deps import Admin, CampaignSeen, Data, Reading, SnapshotSeen, WebSettings
@@ -45,6 +46,14 @@ class Restored(BaseModel):
     campaign_id: int
 
 
+class SnapshotPreview(BaseModel):
+    """What a snapshot taken now would hold."""
+
+    turns: int = Field(description="Settled turns, which are frozen")
+    settled: dict[SettledBy, int] = Field(description="Of those, by how they were settled")
+    left_out: int = Field(description="Turns that are not settled yet")
+
+
 ARCHIVE_BODY = {
     "requestBody": {
         "required": True,
@@ -65,6 +74,13 @@ def list_snapshots(
     """Every snapshot, newest first."""
     rows = listing.snapshots(session, campaign_id, number_in(cursor), limit + 1)
     return page_of(rows, limit, _shown, lambda row: (row.id,))
+
+
+@router.get("/campaigns/{campaign_id}/snapshots/preview")
+def preview(campaign: CampaignSeen, session: Reading) -> SnapshotPreview:
+    """What a snapshot of a campaign would hold if it were frozen now."""
+    found = snapshots.preview(session, campaign.id)
+    return SnapshotPreview(turns=found.turns, settled=found.settled, left_out=found.left_out)
 
 
 @router.post("/campaigns/{campaign_id}/snapshots", status_code=201)

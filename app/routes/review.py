@@ -11,7 +11,7 @@ from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid
-from annotation.store import doubts, review_queue, reviews
+from annotation.store import doubts, listing, review_queue, reviews
 from annotation.tables import Adjudication, ReviewKind, ReviewState
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
 from app.render import page
@@ -23,7 +23,7 @@ router = APIRouter()
 @router.get("/review")
 def queue(request: Request, user: Adjudicator, session: Reading) -> HTMLResponse:
     """What waits."""
-    waiting, decided = review_queue.queue(session, user), reviews.decided(session, user.id, 10)
+    waiting, decided = review_queue.queue(session, user), listing.decided(session, user.id, None, 10)
     return page(request, "review/queue.html", queue=waiting, decided=decided)
 
 

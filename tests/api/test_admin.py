@@ -16,6 +16,7 @@ from tests.api.test_access import is_problem
 from tests.api.test_ranking import pages
 from tests.conftest import Cast
 from tests.material import json_lines, own_row
+from tests.store.test_foreign_rankings import ORDERS, as_the_tool_stores, input_file
 
 
 def test_a_campaign_is_created_changed_and_read(program: Program, cast: Cast) -> None:
@@ -293,3 +294,41 @@ def test_a_calibration_round_is_begun_revealed_and_closed(program: Program, impo
     assert client.post(f"{one}/close").json()["closed_at"] is not None
     assert [each["name"] for each in client.get(path).json()] == ["第一轮"]
     is_problem(client.get(f"{path}/99"), 404)
+
+
+def test_what_each_policy_would_cost_is_told_before_one_is_chosen(program: Program, imported: Campaign) -> None:
+    contest(program, imported)
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/review-policy"
+    found = client.get(f"{path}/cost", params={"review_distance": "1", "audit_share": "0.5"}).json()
+    assert (found["seen"], found["coming"], found["waiting"], found["seconds_a_turn"]) == (1, 2, 1, None)
+    costs = {each["review_policy"]: each for each in found["costs"]}
+    assert costs["any difference"]["turns"] == 3  # the one that waits, and as many of the two to come
+    assert (costs["beyond a distance"]["turns"], costs["beyond a distance"]["settles"]) == (0, 1)
+    assert costs["beyond a distance"]["audits"] == 1.5
+    assert client.get(f"{path}/cost").json()["costs"][0]["audits"] == 0
+    is_problem(client.get(f"{path}/cost?review_distance=11"), 422)
+
+
+def test_what_a_snapshot_would_hold_is_told_before_it_is_frozen(program: Program, imported: Campaign) -> None:
+    for login in ("li", "wang"):
+        rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
+    client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/snapshots"
+    assert client.get(f"{path}/preview").json() == {"turns": 1, "settled": {"agreed": 1}, "left_out": 2}
+    assert client.get("/api/v1/snapshots").json()["items"] == []
+
+
+def test_a_table_of_the_label_tool_comes_in_mended_where_its_input_file_came_first(
+    program: Program, campaign: Campaign
+) -> None:
+    client, path = program("sun"), f"/api/v1/campaigns/{campaign.id}"
+    told = {"annotator": "甲", "mend": "true"}
+    table = as_the_tool_stores(ORDERS)
+    found = is_problem(client.post(f"{path}/rankings", params=told, content=table), 422)
+    assert found["errors"][0]["where"].startswith("line 2, ")
+    assert client.get(f"{path}/progress").json()["turns"] == 0
+    client.post(f"{path}/dialogues", content=json.dumps(input_file()).encode())
+    done = client.post(f"{path}/rankings", params=told, content=table)
+    assert done.json() == {"rankings": 24, "numbered": 24, "differing": 14, "mended": True}
+    is_problem(client.post(f"{path}/rankings", params=told, content=table), 422)
+    is_problem(client.post(f"{path}/rankings", params=told, content=b"id\tquery\n"), 422)
+    is_problem(client.post(f"{path}/rankings", content=table), 422)

@@ -23,6 +23,10 @@ DOCUMENT = (Path(__file__).parents[2] / "docs" / "api.md").read_text(encoding="u
 URL = "http://testserver"
 
 
+FILES = {"@dialogues.jsonl": "json", "@ranking.tsv": "tsv"}
+"""In which language the block stands that a command sends as a file."""
+
+
 def blocks(language: str) -> list[str]:
     """The code of a language, block by block."""
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT, re.DOTALL)
@@ -43,8 +47,7 @@ def calls(secrets: dict[str, str]) -> list[tuple[str, str, dict[str, str], bytes
             elif part == "-d":
                 body = next(parts).encode()
             elif part == "--data-binary":
-                assert next(parts) == "@dialogues.jsonl"
-                body = blocks("json")[0].encode()
+                body = blocks(FILES[next(parts)])[0].encode()
             else:
                 path = part.removeprefix(URL)
         found.append((method or ("POST" if body else "GET"), path, headers, body))

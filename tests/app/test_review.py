@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from annotation import adjudication
 from annotation.db import Database
 from annotation.ranking import Ranking as Order
-from annotation.store import imports, people, places, rankings
+from annotation.store import imports, listing, people, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Campaign, Rewrite, SettledBy, Turn, TurnState
 from tests.app.conftest import Browse
@@ -97,7 +97,7 @@ def test_the_letters_of_the_page_mean_the_same_responses_as_the_answer(
     with database.reading() as session:
         from annotation.store import reviews
 
-        [decided] = reviews.decided(session, people.by_login(session, "zhao").id)  # type: ignore[union-attr]
+        [decided] = listing.decided(session, people.by_login(session, "zhao").id, None, 10)  # type: ignore[union-attr]
         [pair] = [p for p in map(reviews.pair_from_json, decided.result["pairs"]) if p.pair == (0, 1)]  # type: ignore[index]
     better = int(asked["first"])
     assert pair.relation == (">" if better == 0 else "<")
