@@ -42,7 +42,7 @@ class Opinions(BaseModel):
 
 
 class RevealedTurn(BaseModel):
-    """A turn of a round, in the letters under which you know its responses."""
+    """A turn of a round, in letters that are the same for everybody once it is revealed."""
 
     assignment_id: int | None = Field(description="Yours, by which you rank it again")
     turn: ShownTurn
@@ -117,8 +117,7 @@ def _by_ability(before: dict[Ability, Figures], after: dict[Ability, Figures]) -
 
 def _turn(case: Case, viewer_id: int, people: dict[int, int]) -> RevealedTurn:
     own = case.assignments.get(viewer_id)
-    order = own.response_order if own else list(range(len(case.turn.responses)))
-    letters = letters_of(order)
+    letters = letters_of(case.order)
 
     def told(ranking: Ranking | None) -> OrderShape | None:
         return None if ranking is None else write_order(ranking, letters)
@@ -129,6 +128,6 @@ def _turn(case: Case, viewer_id: int, people: dict[int, int]) -> RevealedTurn:
     ]
     return RevealedTurn(
         assignment_id=own.id if own else None,
-        turn=shown_turn(case.turn, order),
+        turn=shown_turn(case.turn, case.order),
         opinions=sorted(opinions, key=lambda each: each.person),
     )
