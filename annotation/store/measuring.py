@@ -28,7 +28,7 @@ def declare_gold(session: Session, turn: Turn, *, gold: bool, actor_id: int | No
 def settled_ranking(session: Session, turn: Turn) -> Order | None:
     """What a settled turn says, as a ranking; None where some of its pairs are unreviewed."""
     none_acceptable = turn.settled_by is SettledBy.REWRITTEN
-    settled = _settled_pairs(session, turn)
+    settled = settled_pairs(session, turn)
     relations = {each.pair: each.relation for each in settled if each.relation is not None}
     if not settled and none_acceptable:
         return Order((), none_acceptable=True)
@@ -43,7 +43,8 @@ def settled_ranking(session: Session, turn: Turn) -> Order | None:
     return Order(groups, tuple(boundaries), none_acceptable=none_acceptable)
 
 
-def _settled_pairs(session: Session, turn: Turn) -> list[adjudication.SettledPair]:
+def settled_pairs(session: Session, turn: Turn) -> list[adjudication.SettledPair]:
+    """What is settled about the pairs of a settled turn: by a third expert, else as both agree."""
     review = turns.review_of(session, turn.id)
     if review is not None and review.result is not None:
         return [reviews.pair_from_json(pair) for pair in review.result["pairs"]]

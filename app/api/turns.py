@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 
 from annotation.ranking import LETTERS, Ranking, Relation
-from annotation.store import listing, places, rankings, reviews, turns
+from annotation.store import listing, measuring, places, rankings, turns
 from annotation.tables import AssignmentState, SettledBy, Turn, TurnState
 from annotation.tables import Ranking as StoredRanking
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
@@ -88,7 +88,7 @@ class FullTurn(TurnShape):
     responses: list[FullResponse]
     holders: list[Holder]
     rankings: list[GivenRanking]
-    settled_pairs: list[SettledPairShape] = Field(description="As adjudicated; empty where the rankings agree")
+    settled_pairs: list[SettledPairShape] = Field(description="Empty until the turn is settled")
     rewrite: str | None
 
 
@@ -122,8 +122,8 @@ def list_turns(
 def get_turn(campaign: CampaignSeen, turn_id: int, session: Reading) -> FullTurn:
     """One turn with everything that was said about it."""
     turn = turns.in_campaign(session, campaign.id, turn_id)
-    review, rewrite = turns.review_of(session, turn.id), turns.rewrite_of(session, turn.id)
-    settled = [reviews.pair_from_json(pair) for pair in (review.result or {}).get("pairs", [])] if review else []
+    rewrite = turns.rewrite_of(session, turn.id)
+    settled = measuring.settled_pairs(session, turn) if turn.state is TurnState.SETTLED else []
     return FullTurn(
         **_facts(turn),
         system=turn.system,

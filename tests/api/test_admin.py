@@ -115,6 +115,12 @@ def test_a_turn_shows_the_admin_everything_that_was_said(program: Program, impor
     assert [each["model"] for each in turn["responses"]] == ["m"] * 4
     orders = {each["user_id"]: each["order"]["groups"] for each in turn["rankings"]}
     assert orders == {cast.li.id: [["A"], ["B"], ["C"], ["D"]], cast.wang.id: [["B"], ["A"], ["C"], ["D"]]}
+    assert turn["settled_pairs"] == []
+    for login in ("li", "wang"):
+        rank(program(login), imported, "回答3", "回答0", "回答1", "回答2")
+    agreed = program("sun").get(f"/api/v1/campaigns/{imported.id}/turns/2").json()["settled_pairs"]
+    assert agreed[2] == {"first": "A", "second": "D", "relation": "<", "ability": 1, "provenance": "agreed"}
+    assert len(agreed) == 6
     is_problem(program("sun").get(f"/api/v1/campaigns/{imported.id}/turns/99"), 404)
 
 
@@ -298,13 +304,15 @@ def test_a_calibration_round_is_begun_revealed_and_closed(program: Program, impo
 
 def test_what_each_policy_would_cost_is_told_before_one_is_chosen(program: Program, imported: Campaign) -> None:
     contest(program, imported)
+    for login in ("li", "wang"):
+        rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
     client, path = program("sun"), f"/api/v1/campaigns/{imported.id}/review-policy"
     found = client.get(f"{path}/cost", params={"review_distance": "1", "audit_share": "0.5"}).json()
-    assert (found["seen"], found["coming"], found["waiting"], found["seconds_a_turn"]) == (1, 2, 1, None)
+    assert (found["seen"], found["coming"], found["waiting"], found["seconds_a_turn"]) == (2, 1, 1, None)
     costs = {each["review_policy"]: each for each in found["costs"]}
-    assert costs["any difference"]["turns"] == 3  # the one that waits, and as many of the two to come
+    assert costs["any difference"]["turns"] == 1.5  # the one that waits, and every other of the one to come
     assert (costs["beyond a distance"]["turns"], costs["beyond a distance"]["settles"]) == (0, 1)
-    assert costs["beyond a distance"]["audits"] == 1.5
+    assert costs["beyond a distance"]["audits"] == 0.25  # half of what is agreed, as every other is so far
     assert client.get(f"{path}/cost").json()["costs"][0]["audits"] == 0
     is_problem(client.get(f"{path}/cost?review_distance=11"), 422)
 
