@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -157,12 +156,6 @@ def correctable(assignment: Assignment) -> bool:
         TurnState.ONE_RANKING,
         TurnState.CONTESTED,
     )
-
-
-def late_ones(session: Session, campaign_id: int) -> Sequence[Ranking]:
-    """Rankings that came after their place was gone, newest first."""
-    late = select(Ranking).join(Assignment).join(Turn).where(Turn.campaign_id == campaign_id, Ranking.late.is_(True))
-    return session.scalars(late.order_by(Ranking.id.desc())).all()
 
 
 def draft_of(session: Session, assignment_id: int) -> Draft | None:

@@ -45,7 +45,7 @@ def open_next(session: Session, user: User, now: datetime | None = None, *, audi
     """
     now = now or utcnow()
     _require_right(user)
-    session.execute(select(User.id).where(User.id == user.id).with_for_update(key_share=True))  # one window at a time
+    _one_window_at_a_time(session, user.id)
     held = _held_by(session, user)
     if held is not None and held.kind is ReviewKind.AUDIT and not audits:
         raise Conflict("You have a turn open in the browser that you order alone: finish it or hand it back there.")
@@ -236,6 +236,7 @@ def reopen(session: Session, adjudication: Adjudication, version: int) -> None:
 
 def unsettle(session: Session, adjudication: Adjudication, version: int) -> Turn:
     """Opens a decided review again and returns its turn, locked; raises Conflict once the next one was opened."""
+    _one_window_at_a_time(session, adjudication.adjudicator_id)
     newer = exists().where(
         Adjudication.adjudicator_id == adjudication.adjudicator_id, Adjudication.id > adjudication.id
     )
@@ -278,6 +279,11 @@ def _require_contested(adjudication: Adjudication) -> None:
 def _require_right(user: User) -> None:
     if not user.adjudicates:
         raise Missing("There is no review queue for you.")
+
+
+def _one_window_at_a_time(session: Session, user_id: int) -> None:
+    """Of several windows of one adjudicator that open a turn or take a decision back, each waits for the one before."""
+    session.execute(select(User.id).where(User.id == user_id).with_for_update(key_share=True))
 
 
 def _held_by(session: Session, user: User) -> Adjudication | None:

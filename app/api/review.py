@@ -30,8 +30,11 @@ from app.api.shapes import (
     write_order,
 )
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
+from app.words import N_
 
 router = APIRouter(tags=["review"])
+
+GONE = N_("This turn went back to the queue because nobody worked on it for a while.")
 
 
 class QueueShape(BaseModel):
@@ -59,6 +62,15 @@ class QuestionShape(BaseModel):
     suggestion: Relation | None = Field(None, description="What the priority rule suggests, where it is shown")
 
 
+class ToldDoubt(BaseModel):
+    """What you found unclear about an ability at this turn."""
+
+    ability: AbilityNumber
+    note: str
+    reply: str
+    closed_at: datetime | None = Field(description="null while it waits for an answer")
+
+
 class ReviewShape(BaseModel):
     """A turn before you: both rankings, not whose they are, and the question that is open."""
 
@@ -76,6 +88,7 @@ class ReviewShape(BaseModel):
     rewrite: str | None
     unlocked_because: str | None
     question: QuestionShape
+    doubts: list[ToldDoubt]
 
 
 class Decided(BaseModel):
@@ -195,6 +208,13 @@ def decide(review: OwnReview, session: Writing, given: Version) -> ReviewShape:
     return _shown(session, review)
 
 
+@router.post("/reviews/{review_id}/renew", status_code=204)
+def renew(review: OwnReview, session: Writing) -> None:
+    """Keep the turn while you are still at work on it; an answer does so as well."""
+    if not reviews.renew(session, review):
+        raise Conflict(GONE)
+
+
 @router.post("/reviews/{review_id}/hand-back", status_code=204)
 def hand_back(review: OwnReview, session: Writing, given: Version) -> None:
     """Give the turn to somebody else."""
@@ -221,7 +241,7 @@ def _pair_answer(review: Adjudication, given: PairAnswer) -> rules.Answer:
 
 def _shown(session: Reading, review: Adjudication) -> ReviewShape:
     if review.state is ReviewState.RELEASED:
-        raise Conflict("This turn went back to the queue because nobody worked on it for a while.")
+        raise Conflict(GONE)
     if review.kind is ReviewKind.AUDIT:  # its own order comes before anything that others said
         raise Conflict("This turn is ordered blind, which is done in the browser.")
     case, said = reviews.case_of(session, review), reviews.decisions_of(review)
@@ -245,6 +265,10 @@ def _shown(session: Reading, review: Adjudication) -> ReviewShape:
         rewrite=said.rewrite,
         unlocked_because=review.decisions.get("unlocked_because"),
         question=_question(review.id, case, said, letters, sides),
+        doubts=[
+            ToldDoubt(ability=each.ability, note=each.note, reply=each.reply, closed_at=each.closed_at)
+            for each in doubts.raised_by(session, review)
+        ],
     )
 
 

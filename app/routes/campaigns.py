@@ -9,7 +9,18 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from annotation.store import calibration, campaigns, naming, people, places, rankings, snapshots, statistics, turns
+from annotation.store import (
+    calibration,
+    campaigns,
+    listing,
+    naming,
+    people,
+    places,
+    rankings,
+    snapshots,
+    statistics,
+    turns,
+)
 from annotation.store.turns import Behind
 from annotation.tables import PriorityRule, Role, TurnOrder, TurnState
 from app import figures
@@ -18,7 +29,7 @@ from app.render import locale_of, page
 
 router = APIRouter(prefix="/admin/campaigns")
 
-PAGE = 50
+PAGE, MOST_LATE = 50, 1000
 
 
 @router.get("/new")
@@ -70,7 +81,7 @@ def show(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResp
         orders=list(TurnOrder),
         rounds=calibration.every(session, campaign.id),
         snapshots=snapshots.every(session, campaign.id),
-        late=rankings.late_ones(session, campaign.id),
+        late=listing.late_rankings(session, campaign.id, None, MOST_LATE),
     )
 
 

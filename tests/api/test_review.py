@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Any
 
 from starlette.testclient import TestClient
 
-from annotation.db import Database
+from annotation.db import Database, utcnow
 from annotation.store import reviews, turns
-from annotation.tables import Campaign, TurnState
+from annotation.tables import Adjudication, Campaign, TurnState
 from tests.api.conftest import Program, contest, rank
 from tests.api.test_access import is_problem
 from tests.conftest import Cast
@@ -149,6 +150,8 @@ def test_a_doubt_reaches_the_admin_who_closes_it_and_a_webhook(program: Program,
     [told] = admin.get("/api/v1/webhooks/1/deliveries").json()["items"]
     assert told["data"] == {"campaign_id": imported.id, "turn_id": 1, "doubt_id": doubt["id"], "ability": 9}
     assert admin.post(f"{listed}/{doubt['id']}/close", json={"reply": "见第二版。"}).status_code == 204
+    [mine] = client.get(path).json()["doubts"]
+    assert (mine["ability"], mine["note"], mine["reply"]) == (9, "语气何时算冷淡？", "见第二版。")
     assert admin.get(f"{listed}?closed=false").json()["items"] == []
     assert admin.get(f"{listed}?closed=true").json()["items"][0]["reply"] == "见第二版。"
     is_problem(admin.post(f"{listed}/{doubt['id']}/close", json={}), 409)
@@ -161,6 +164,21 @@ def test_a_turn_that_is_handed_back_waits_again(program: Program, imported: Camp
     path = f"/api/v1/reviews/{review['id']}"
     assert client.post(f"{path}/hand-back", json={"version": review["version"]}).status_code == 204
     assert client.get("/api/v1/review/queue").json()["waiting"] == 1
+
+
+def test_a_review_is_kept_by_whoever_is_at_work_on_it(program: Program, imported: Campaign, database: Database) -> None:
+    contest(program, imported)
+    client = program("zhao")
+    review = opened(client)
+    path = f"/api/v1/reviews/{review['id']}"
+    with database.writing() as session:
+        session.get_one(Adjudication, review["id"]).leased_until = utcnow()
+    assert client.post(f"{path}/renew").status_code == 204
+    kept = client.get(path).json()
+    assert datetime.fromisoformat(kept["leased_until"]) > utcnow() + timedelta(minutes=59)
+    assert kept["version"] == review["version"]
+    client.post(f"{path}/hand-back", json={"version": kept["version"]})
+    is_problem(client.post(f"{path}/renew"), 409)
 
 
 def test_a_policy_settles_what_needs_no_third_expert_under_it(program: Program, imported: Campaign) -> None:

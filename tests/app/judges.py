@@ -298,6 +298,7 @@ def calls_of_an_adjudicator() -> list[Step]:
     ]
     begin: list[Step] = [
         ("POST", "/api/v1/review/next", {}),
+        ("POST", f"{at}/renew", {}),
         ("POST", f"{at}/doubts", {"ability": 1, "note": "不清楚"}),
     ]
     decide: list[Step] = [*answers, ("POST", f"{at}/back", {}), *answers, ("POST", f"{at}/decide", {})]

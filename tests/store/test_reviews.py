@@ -200,6 +200,31 @@ def test_a_decision_can_be_taken_back_until_the_next_turn_is_opened(
     assert turn.state is TurnState.SETTLED
 
 
+def test_a_decision_is_not_taken_back_while_another_window_opens_the_next_turn(
+    database: Database, cast: Cast, campaign: Campaign
+) -> None:
+    with database.writing() as session:
+        for name in ("d1", "d2"):
+            contest(session, cast, campaign, FIRST, SECOND, name)
+        review = open_review(session, cast.zhao)
+        reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.TIE))
+        reviews.decide(session, review, review.version)
+
+    def take_back() -> None:
+        with database.writing() as session:
+            mine = session.get_one(Adjudication, review.id)
+            reviews.reopen(session, mine, mine.version)
+
+    with ThreadPoolExecutor(1) as thread:
+        with database.writing() as session:
+            open_review(session, cast.zhao)
+            taken = thread.submit(take_back)
+            with pytest.raises(TimeoutError):  # it waits
+                taken.result(0.5)
+        with pytest.raises(Conflict, match="You have opened the next turn"):
+            taken.result(20)
+
+
 def test_the_most_important_ability_comes_first(session: Session, cast: Cast, campaign: Campaign) -> None:
     contest(session, cast, campaign, ranked("A > B > C > D", 9, 9, 9), ranked("B > A > C > D", 9, 9, 9), "warm")
     safety = contest(

@@ -12,7 +12,7 @@ from annotation.db import Database, utcnow
 from annotation.ranking import Ranking as Order
 from annotation.ranking import weak_orders
 from annotation.refusals import Conflict, Missing
-from annotation.store import imports, places, rankings
+from annotation.store import imports, listing, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import (
     Assignment,
@@ -162,7 +162,7 @@ def test_a_ranking_whose_place_was_taken_is_kept_as_late_and_settles_nothing(
     submit(session, cast.chen, campaign, ORDER)
     stored = rankings.submit(session, assignment, Submission("key", ranked("A > B > C > D")))
     assert stored.late
-    assert rankings.late_ones(session, campaign.id) == [stored]
+    assert listing.late_rankings(session, campaign.id, None, 9) == [stored]
     assert one_turn.settled_by is SettledBy.AGREED
 
 
