@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from annotation.abilities import Contradiction, Fault
@@ -16,7 +16,7 @@ from annotation.store import campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState
 from app import forms
-from app.api.problems import FieldProblem, ProblemError
+from app.api.problems import FieldProblem, ProblemError, say
 from app.api.shapes import Given, OrderShape, ShownTurn, Words, letters_of, read_order, shown_turn, write_order
 from app.deps import Annotator, CampaignRankedIn, OwnAssignment, Reading, SeenAssignment, Writing
 from app.words import N_
@@ -24,15 +24,21 @@ from app.words import N_
 router = APIRouter(tags=["ranking"])
 
 OBJECTED = N_("The ranking was not kept: mend what is listed under errors, and send it again.")
-UNNAMED = "Name the ability that decides below group {number}."
-TIES = "This campaign allows no ties: put every response in a group of its own."
+UNNAMED = N_("Name the ability that decides below group {number}.")
+TIES = N_("This campaign allows no ties: put every response in a group of its own.")
 FAULTS = {
-    Fault.UPPER_IS_MARKED: "{upper} stands above {lower}, but has a fault in ability {ability}, which is no less "
-    "important than what decides there: move it down, or take the mark off.",
-    Fault.MARK_MUST_DECIDE: "{lower} has a fault in ability {ability}, which is more important than what decides above "
-    "it: let that ability decide, or take the mark off.",
-    Fault.TIED_BUT_MARKED_DIFFERENTLY: "{upper} and {lower} are level, but only {lower} has a fault in ability "
-    "{ability}: move it down, or mark both alike.",
+    Fault.UPPER_IS_MARKED: N_(
+        "{upper} stands above {lower}, but has a fault in ability {ability}, which is no less important than what "
+        "decides there: move it down, or take the mark off."
+    ),
+    Fault.MARK_MUST_DECIDE: N_(
+        "{lower} has a fault in ability {ability}, which is more important than what decides above it: let that "
+        "ability decide, or take the mark off."
+    ),
+    Fault.TIED_BUT_MARKED_DIFFERENTLY: N_(
+        "{upper} and {lower} are level, but only {lower} has a fault in ability {ability}: move it down, or mark both "
+        "alike."
+    ),
 }
 
 
@@ -179,10 +185,10 @@ def put_draft(assignment: OwnAssignment, session: Writing, given: DraftGiven) ->
 
 
 @router.put("/assignments/{assignment_id}/ranking")
-def put_ranking(assignment: OwnAssignment, session: Writing, given: RankingGiven) -> KeptRanking:
+def put_ranking(request: Request, assignment: OwnAssignment, session: Writing, given: RankingGiven) -> KeptRanking:
     """Submit a ranking, or correct it; the same under the same key is kept once"""
     ranking = read_order(given, assignment.response_order)
-    _refuse_what_stands_against(assignment, ranking, confirmed=given.confirmed)
+    _refuse_what_stands_against(request, assignment, ranking, confirmed=given.confirmed)
     submission = Submission(given.key, ranking, given.note.strip(), given.active_seconds)
     kept = rankings.submit(session, assignment, submission)
     return KeptRanking(assignment_id=assignment.id, version=kept.version, late=kept.late, submitted_at=kept.created_at)
@@ -213,20 +219,20 @@ def own_order(session: Reading, assignment: Assignment) -> OrderShape | None:
     return None if stored is None else write_order(rankings.read(stored), letters_of(assignment.response_order))
 
 
-def _refuse_what_stands_against(assignment: Assignment, ranking: Ranking, *, confirmed: bool) -> None:
+def _refuse_what_stands_against(request: Request, assignment: Assignment, ranking: Ranking, *, confirmed: bool) -> None:
     """Raises ProblemError with everything that the web would send back to its annotator."""
     campaign = assignment.turn.campaign
     found = forms.objections({}, ranking, (), campaign)
     if not found.stand(campaign, confirmed=confirmed):
         return
-    errors = [FieldProblem(where=f"boundaries.{n - 1}", message=UNNAMED.format(number=n)) for n in found.unnamed]
+    errors = [FieldProblem(where=f"boundaries.{n - 1}", message=say(request, UNNAMED, number=n)) for n in found.unnamed]
     if found.ties:
-        errors.append(FieldProblem(where="groups", message=TIES))
-    errors += [_fault(each, assignment.response_order) for each in found.contradictions]
+        errors.append(FieldProblem(where="groups", message=say(request, TIES)))
+    errors += [_fault(request, each, assignment.response_order) for each in found.contradictions]
     raise ProblemError(422, OBJECTED, errors=errors)
 
 
-def _fault(found: Contradiction, order: Sequence[int]) -> FieldProblem:
+def _fault(request: Request, found: Contradiction, order: Sequence[int]) -> FieldProblem:
     letters = letters_of(order)
     names = {"upper": letters[found.upper], "lower": letters[found.lower], "ability": found.ability.value}
-    return FieldProblem(where="faults", message=FAULTS[found.fault].format(**names))
+    return FieldProblem(where="faults", message=say(request, FAULTS[found.fault], **names))

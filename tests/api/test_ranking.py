@@ -66,6 +66,8 @@ def test_what_the_screen_would_send_back_is_listed(
     found = is_problem(client.put(path, json={**ORDER, **change, "key": KEY, "confirmed": True}), 422)
     assert [each["where"] for each in found["errors"]] == [where]
     assert client.get(path.removesuffix("/ranking")).json()["ranking"] is None
+    chinese = client.put(path, json={**ORDER, **change, "key": KEY}, headers={"Accept-Language": "zh-CN"}).json()
+    assert "能力" in chinese["errors"][0]["message"]
 
 
 def test_a_campaign_that_warns_keeps_what_is_confirmed(
