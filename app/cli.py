@@ -279,7 +279,7 @@ def _invite_first_admin(found: Settings, database: Database) -> None:
         admins = [user for user in people.everybody(session) if _can_administer(user)]
         if admins:
             return
-        user = people.by_login(session, "admin") or people.add(session, "admin", "Admin", Role.ADMIN)
+        user = people.by_login(session, "admin") or people.add(session, "admin", "管理员", Role.ADMIN)
         code = people.invite(session, user, actor_id=None)
     typer.echo(f"First admin: set a password within seven days at {_link(found, code)}")
 

@@ -22,7 +22,7 @@ LABELS = {
     "ability": N_("ability"),
     "address": N_("address"),
     "audits": N_("share audited blind"),
-    "before": N_("before"),
+    "before": N_("called before"),
     "by": N_("how"),
     "completed": N_("turns completed"),
     "department": N_("department"),

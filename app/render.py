@@ -19,6 +19,7 @@ from markupsafe import Markup
 
 from annotation.abilities import Ability, Dimension
 from annotation.db import utcnow
+from annotation.formats.rows import Problem
 from annotation.ranking import LETTERS
 from app import i18n, words
 
@@ -58,6 +59,7 @@ def environment(locale: str) -> Environment:
         "ability_options": lambda chosen: _ability_options(locale, frozenset(chosen)),
         "dimension": lambda d: i18n.translate(locale, words.DIMENSIONS[Dimension(d)]),
         "word": lambda value: i18n.translate(locale, words.WORDS.get(str(value), str(value))),
+        "misfit": partial(_misfit, locale),
         "say": lambda message, **parts: i18n.translate(locale, message, **parts),
         "letter_in": lambda response, letters: letters[response],
         "number": lambda value: format_decimal(value, locale=locale),
@@ -136,6 +138,14 @@ def _circled(number: int | str) -> str:
     return "①②③④⑤⑥⑦⑧⑨"[int(number) - 1]
 
 
+def _misfit(locale: str, found: Problem) -> str:
+    """What was expected of a row of a file; what the parser of JSON found is said in words of ours."""
+    parts = dict(found.parts)
+    if "why" in parts:
+        parts["why"] = i18n.translate(locale, words.WORDS.get(str(parts["why"]), str(parts["why"])))
+    return i18n.translate(locale, found.expected, **parts)
+
+
 def _percent(value: float | None, digits: int, locale: str) -> str:
     pattern = "#,##0%" if digits == 0 else f"#,##0.{'0' * digits}%"
     return "–" if value is None else format_percent(value, pattern, locale=locale)
@@ -144,10 +154,16 @@ def _percent(value: float | None, digits: int, locale: str) -> str:
 def _ago(at: datetime | None, locale: str) -> str:
     if at is None:
         return "–"
-    return format_timedelta(at - utcnow(), granularity="second", add_direction=True, locale=locale)
+    moment = min(at - utcnow(), timedelta(seconds=-1), key=abs) if at <= utcnow() else at - utcnow()
+    return format_timedelta(moment, granularity="second", add_direction=True, **_length(locale))
 
 
 def _duration(seconds: float | None, locale: str) -> str:
     if seconds is None:
         return "–"
-    return format_timedelta(timedelta(seconds=seconds), granularity="second", threshold=1.2, locale=locale)
+    return format_timedelta(timedelta(seconds=seconds), granularity="second", threshold=1.2, **_length(locale))
+
+
+def _length(locale: str) -> dict[str, Any]:
+    """Chinese has a long and a short word for a second: the short one is enough."""
+    return {"locale": locale, "format": "short" if locale == "zh" else "long"}

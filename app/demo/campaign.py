@@ -42,7 +42,7 @@ def prepare(database: Database) -> int:
                 session, visitor.login, visitor.name, visitor.role, password_hash=hash_password(visitor.password)
             )
         for number in range(1, len(ANNOTATORS) + 1):
-            people.add(session, f"simulated{number}", f"模拟医师{number}", Role.ANNOTATOR, simulated=True)
+            people.add(session, f"simulated{number}", f"模拟医生{number}", Role.ANNOTATOR, simulated=True)
         people.add(session, "simulated-expert", "模拟专家", Role.ADJUDICATOR, simulated=True)
         campaign = campaigns.create(session, NAME, guideline=GUIDELINE, rewrite_template=REWRITE)
         reading = read_file(DIALOGUES.read_bytes(), k=campaign.k)

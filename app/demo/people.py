@@ -22,7 +22,7 @@ class Login:
 
 
 VISITORS = (
-    Login("annotator", "访客医师", Role.ANNOTATOR),
+    Login("annotator", "访客医生", Role.ANNOTATOR),
     Login("adjudicator", "访客专家", Role.ADJUDICATOR),
     Login("admin", "访客管理员", Role.ADMIN),
 )

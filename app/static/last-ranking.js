@@ -24,7 +24,7 @@ class LastRanking {
     return last.path;
   }
 
-  // Once something was done here Backspace takes that back, and the link alone leads to the last ranking.
+  // Where Backspace does something else, or nothing, the link alone leads to the last ranking.
   static keyGone(element) {
     element?.querySelector("kbd")?.remove();
   }

@@ -2,3 +2,4 @@
 "use strict";
 
 LastRanking.tell(document.querySelector("[data-last]"), () => {});
+LastRanking.keyGone(document.querySelector("[data-last]")); // no key is listened to here

@@ -125,6 +125,14 @@ def test_the_audit_tells_of_whom_and_what_in_words_with_the_page(
     assert "ability</span> warm tone" in page
 
 
+def test_what_is_wrong_with_a_file_is_said_in_the_language_of_the_page(admin: TestClient, campaign: Campaign) -> None:
+    admin.cookies.set("locale", "zh")
+    page = upload(admin, campaign, b'{"id": "a", "turns": }\n').text
+    assert "<td>整行</td>" in page
+    assert "缺少一个值" in page
+    assert "Expecting" not in page
+
+
 def test_a_refused_form_leads_back_to_where_it_was_filled_in(admin: TestClient, campaign: Campaign) -> None:
     where = f"/admin/campaigns/{campaign.id}"
     form = {"turn_order": "as imported", "repeat_share": "60", "gold_share": "50"}
@@ -156,7 +164,7 @@ def test_bad_rows_are_listed_all_at_once_and_nothing_is_imported_until_they_are_
     refused = upload(admin, campaign, data)
     assert refused.status_code == 422
     text = unescape(refused.text)
-    assert re.search(r'<td class="number">2</td>\s*<td class="mono">turns\[0\]\.responses</td>', text)
+    assert re.search(r'<td class="number">2</td>\s*<td><span class="mono">turns\[0\]\.responses</span></td>', text)
     assert "4 responses were expected" in text
     assert "at least one turn was expected" in text
     assert count(database, Dialogue) == 0

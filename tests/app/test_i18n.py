@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from pathlib import Path
 
 import pytest
 from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
+from annotation.db import utcnow
 from annotation.run_tables import CheckpointKind, DataSetKind, RunKind, RunState
 from annotation.tables import AssignmentState, PriorityRule, Role, SettledBy, TurnState, UserState
 from app import words
 from app.catalog import sentences
 from app.i18n import FOLDER, choose, translate
+from app.render import environment
+
+TERMS = Path(__file__).parents[2] / "docs" / "terms.md"
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +54,24 @@ def test_every_translation_can_be_filled_in(translated: dict[object, Message]) -
     for message in translated.values():
         for text in texts(message):
             assert text % defaultdict(int), "a page fills in every sentence: a sign for percent of its own shuts it"
+
+
+def test_chinese_has_one_word_for_one_thing(translated: dict[object, Message]) -> None:
+    rows = re.findall(r"^\| ([^|]+) \| ([^|]+) \| [^|]+ \|([^|]*)\|$", TERMS.read_text(encoding="utf-8"), re.MULTILINE)
+    refused = {word.strip(): chosen for _, chosen, words in rows for word in words.split(",") if word.strip()}
+    assert {"医师": "医生", "抽查": "盲审"}.items() <= refused.items()
+    del refused["not"]
+    for message in translated.values():
+        for text in texts(message):
+            for word, chosen in refused.items():
+                assert word not in text, f"docs/terms.md says {chosen}: {text}"
+
+
+def test_a_duration_in_chinese_has_the_short_word_for_a_second() -> None:
+    filters = environment("zh").filters
+    assert (filters["duration"](31), filters["duration"](420)) == ("31秒", "7分钟")
+    assert filters["ago"](utcnow()) == "1秒前"
+    assert environment("en").filters["duration"](31) == "31 seconds"
 
 
 def test_every_word_of_the_domain_has_a_name() -> None:
