@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from annotation import adjudication
 from annotation.db import Database
 from annotation.formats.reading import read_file
+from annotation.formats.rows import NewDialogue
 from annotation.store import campaigns, imports, people, places, rankings, reviews
 from annotation.store.rankings import Submission
 from annotation.tables import Adjudication, Role, Turn, TurnState, User
@@ -20,8 +21,10 @@ from app.passwords import hash_password
 
 NAME = "示例：十四科室"
 DIALOGUES = Path(__file__).parent / "dialogues.jsonl"
-LEFT_TO_RANK = 24
+LEFT_TO_RANK = 12
 LEFT_CONTESTED = 8
+UNTOUCHED = 12
+"""Of so many dialogues one comes in when the simulated doctors are done: for a calibration round, or kept places."""
 
 
 class Watch(Protocol):
@@ -45,22 +48,26 @@ def prepare(database: Database) -> int:
             people.add(session, f"simulated{number}", f"模拟医生{number}", Role.ANNOTATOR, simulated=True)
         people.add(session, "simulated-expert", "模拟专家", Role.ADJUDICATOR, simulated=True)
         campaign = campaigns.create(session, NAME, guideline=GUIDELINE, rewrite_template=REWRITE)
-        reading = read_file(DIALOGUES.read_bytes(), k=campaign.k)
-        imports.add(session, campaign, reading.dialogues, source=DIALOGUES.name, actor_id=None)
+        imports.add(session, campaign, _dialogues(campaign.k)[0], source=DIALOGUES.name, actor_id=None)
         return campaign.id
 
 
 def rank(database: Database, campaign_id: int, watch: Watch) -> None:
-    """The simulated annotators rank in turn, until only what is left for the visitor is not settled or contested."""
+    """The simulated annotators rank in turn, until only what is left for the visitor is not settled or contested.
+
+    Then the last dialogues come in, which nobody has begun.
+    """
     with database.reading() as session:
-        turns = campaigns.progress(session, campaign_id).turns
-    goal = turns - LEFT_TO_RANK
+        first, last = _dialogues(campaigns.get(session, campaign_id).k)
+    goal = sum(len(dialogue.turns) for dialogue in first) - LEFT_TO_RANK
     while (done := _ranked_twice(database, campaign_id)) < goal:
         watch("simulated doctors rank", done, goal)
         for number, expert in enumerate(ANNOTATORS, start=1):
             with database.writing() as session:
                 _rank_one(session, campaign_id, _user(session, f"simulated{number}"), expert)
     watch("simulated doctors rank", goal, goal)
+    with database.writing() as session:
+        imports.add(session, campaigns.get(session, campaign_id), last, source=DIALOGUES.name, actor_id=None)
 
 
 def adjudicate(database: Database, campaign_id: int, watch: Watch) -> None:
@@ -79,6 +86,12 @@ def adjudicate(database: Database, campaign_id: int, watch: Watch) -> None:
             if review is None:
                 return
             _decide(session, review)
+
+
+def _dialogues(k: int) -> tuple[list[NewDialogue], list[NewDialogue]]:
+    """Those that are ranked, and those that come in afterwards."""
+    every = read_file(DIALOGUES.read_bytes(), k=k).dialogues
+    return [each for i, each in enumerate(every) if i % UNTOUCHED], list(every[::UNTOUCHED])
 
 
 def _rank_one(session: Session, campaign_id: int, user: User, expert: Expert) -> None:
