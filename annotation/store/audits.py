@@ -133,7 +133,7 @@ def figures(session: Session, campaign_id: int) -> AuditFigures:
             Adjudication.state == ReviewState.DECIDED,
         )
     )
-    found = [result["audit"] for result in session.scalars(done) if result is not None]
+    found = [result["audit"] for result in session.scalars(done) if result and "audit" in result]
     return AuditFigures(
         drawn=session.scalar(drawn) or 0,
         done=len(found),

@@ -11,7 +11,8 @@ document.addEventListener("submit", async (event) => {
   form.dataset.kept = "sent";
   try {
     const body = new FormData(form, event.submitter);
-    const answer = await fetch(form.action, { method: "POST", body, headers: { "HX-Request": "true" } });
+    const to = event.submitter?.hasAttribute("formaction") ? event.submitter.formAction : form.action;
+    const answer = await fetch(to, { method: "POST", body, headers: { "HX-Request": "true" } });
     if (answer.redirected && answer.ok) goOn(answer.url, form);
     else if (answer.ok) show(await answer.text());
     else refuse(form, await answer.text());
