@@ -18,7 +18,7 @@ from annotation.store import campaigns, imports, listing, people
 from annotation.tables import Campaign, PriorityRule, Role, TurnOrder, TurnState, User
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.problems import FieldProblem, ProblemError, say
-from app.api.ranking import GuidelineShape
+from app.api.ranking import GuidelineShape, show_guideline
 from app.api.shapes import Given, Words
 from app.deps import Admin, CampaignChanged, CampaignSeen, Data, Reading, Writing
 from app.words import N_
@@ -255,7 +255,7 @@ def _shown(session: Reading, campaign: Campaign) -> CampaignShape:
     names = set(CampaignShape.model_fields) - {"guideline"}
     return CampaignShape(
         **{name: getattr(campaign, name) for name in names},
-        guideline=GuidelineShape(version=guideline.version, text=guideline.text, created_at=guideline.created_at),
+        guideline=show_guideline(guideline),
     )
 
 

@@ -14,7 +14,7 @@ from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
 from annotation.store import campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, AssignmentState
+from annotation.tables import Assignment, AssignmentState, Guideline
 from app import forms
 from app.api.problems import FieldProblem, ProblemError, say
 from app.api.shapes import Given, OrderShape, ShownTurn, Words, letters_of, read_order, shown_turn, write_order
@@ -58,6 +58,12 @@ class GuidelineShape(BaseModel):
     version: int
     text: str
     created_at: datetime
+
+
+class GuidelineShown(GuidelineShape):
+    """The guideline in force, beside the version that you know."""
+
+    before: GuidelineShape | None = Field(description="What you were shown last, where that was another version")
 
 
 class AssignmentShape(BaseModel):
@@ -135,11 +141,12 @@ def list_work(user: Annotator, session: Reading) -> list[Work]:
 
 
 @router.get("/ranking/campaigns/{campaign_id}/guideline")
-def get_guideline(campaign: CampaignRankedIn, user: Annotator, session: Writing) -> GuidelineShape:
+def get_guideline(campaign: CampaignRankedIn, user: Annotator, session: Writing) -> GuidelineShown:
     """The guideline by which you rank; it is noted that you were shown this version"""
-    guidelines.note_reading(session, user, campaigns.guideline(session, campaign.id))
-    found = campaigns.guideline(session, campaign.id)
-    return GuidelineShape(version=found.version, text=found.text, created_at=found.created_at)
+    found, known = campaigns.guideline(session, campaign.id), guidelines.last_read(session, user.id, campaign.id)
+    guidelines.note_reading(session, user, found)
+    before = show_guideline(known) if known is not None and known.version != found.version else None
+    return GuidelineShown(**show_guideline(found).model_dump(), before=before)
 
 
 @router.post("/ranking/campaigns/{campaign_id}/next", responses={204: {"description": "Nothing is left for you."}})
@@ -200,6 +207,11 @@ def cannot_judge(assignment: OwnAssignment, session: Writing, given: CannotJudge
     if not given.reason.strip():
         raise Invalid("Say in a few words why this turn cannot be judged.")
     places.cannot_judge(session, assignment, given.reason.strip())
+
+
+def show_guideline(guideline: Guideline) -> GuidelineShape:
+    """A version of a guideline as it is told."""
+    return GuidelineShape(version=guideline.version, text=guideline.text, created_at=guideline.created_at)
 
 
 def _shown(session: Reading, assignment: Assignment) -> AssignmentShape:

@@ -174,7 +174,9 @@ def test_a_new_version_of_the_guideline_is_got_before_the_next_turn(
     with database.writing() as session:
         campaigns.revise_guideline(session, campaigns.get(session, imported.id), "先看准确。", actor_id=cast.sun.id)
     is_problem(client.post(f"{path}/next"), 409)
-    assert client.get(f"{path}/guideline").json()["version"] == 2
+    shown = client.get(f"{path}/guideline").json()
+    assert (shown["version"], shown["before"]["version"], shown["before"]["text"]) == (2, 1, "先看安全。")
+    assert client.get(f"{path}/guideline").json()["before"] is None
     held = reserve(client, imported)
     client.put(f"/api/v1/assignments/{held['id']}/ranking", json={**ORDER, "key": KEY})
     with database.reading() as session:
