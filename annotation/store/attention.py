@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.measure_tables import GuidelineDoubt
+from annotation.store import review_queue
 from annotation.tables import Assignment, Ranking, Turn, TurnState
 
 LATELY = timedelta(days=7)
@@ -34,13 +35,6 @@ class Open:
 def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> Open:
     """What waits for somebody in a campaign."""
     in_campaign = Turn.campaign_id == campaign_id
-    since = (
-        select(func.max(Assignment.finished_at).label("at"))
-        .join(Turn, Assignment.turn_id == Turn.id)
-        .where(in_campaign, Turn.state == TurnState.CONTESTED)
-        .group_by(Turn.id)
-        .subquery()
-    )
     doubts = select(func.count()).where(GuidelineDoubt.campaign_id == campaign_id, GuidelineDoubt.closed_at.is_(None))
     handed_back = select(func.count()).where(in_campaign, Turn.times_unjudgeable >= OFTEN, Turn.state.not_in(OVER))
     late = (
@@ -51,7 +45,7 @@ def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> 
         .where(in_campaign, Ranking.late.is_(True), Ranking.created_at > (now or utcnow()) - LATELY)
     )
     return Open(
-        oldest=session.scalar(select(func.min(since.c.at))),
+        oldest=review_queue.waits_since(session, in_campaign),
         doubts=session.scalar(doubts) or 0,
         handed_back=session.scalar(handed_back) or 0,
         late=session.scalar(late) or 0,

@@ -14,7 +14,7 @@ from annotation.abilities import Ability
 from annotation.adjudication import Case
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Invalid
-from annotation.store import audit, places, rankings, reviews
+from annotation.store import audit, places, rankings, review_queue, reviews
 from annotation.tables import Adjudication, ReviewKind, ReviewState, Rewrite, SettledBy, Turn
 
 
@@ -123,7 +123,7 @@ def take_back(session: Session, review: Adjudication, version: int) -> None:
 
 def figures(session: Session, campaign_id: int) -> AuditFigures:
     """What the audits of a campaign found, at the first blind look and after the verdict."""
-    drawn = select(func.count(Turn.id)).where(Turn.campaign_id == campaign_id, Turn.audit_drawn)
+    drawn = select(func.count(Turn.id)).where(review_queue.DRAWN, Turn.campaign_id == campaign_id)
     done = (
         select(Adjudication.result)
         .join(Turn)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import product
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from annotation.tables import (
@@ -22,6 +22,9 @@ from annotation.tables import (
     TurnState,
     User,
 )
+
+DRAWN: ColumnElement[bool] = literal_column("turns.audit_drawn")
+"""In the words of the index that holds such turns: SQLite would not see that "= 1" is the same."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,26 @@ class Queue:
 
 def queue(session: Session, user: User) -> Queue:
     """What this adjudicator may decide, turns they ranked left out."""
-    newest_ranking = select(func.max(Assignment.finished_at)).where(Assignment.turn_id == Turn.id).scalar_subquery()
-    row = session.execute(select(func.count(Turn.id), func.min(newest_ranking)).where(_contested_for(user))).one()
-    return Queue(row[0], session.scalar(select(func.count(Turn.id)).where(_audits_for(user))) or 0, row[1])
+    contested, audits = _waiting(session, user)
+    return Queue(contested, audits, waits_since(session, _contested_for(user)))
+
+
+def waits_since(session: Session, wanted: ColumnElement[bool]) -> datetime | None:
+    """When the last ranking came of the turn that has waited longest, among contested ones of which this is so."""
+    those = select(Turn.id).where(Turn.state == TurnState.CONTESTED, wanted)
+    came = select(func.max(Assignment.finished_at).label("at")).where(Assignment.turn_id.in_(those))
+    found: datetime | None = session.scalar(select(func.min(came.group_by(Assignment.turn_id).subquery().c.at)))
+    return found
+
+
+def _waiting(session: Session, user: User) -> tuple[int, int]:
+    """How many contested turns and how many audits wait for this adjudicator."""
+    contested = select(func.count(Turn.id)).where(Turn.state == TurnState.CONTESTED)
+    own = (Assignment.user_id == user.id) & (Assignment.purpose == Purpose.LABEL)
+    ranked = contested.join(Assignment, Assignment.turn_id == Turn.id).where(own)
+    audits = select(func.count(Turn.id)).where(_audits_for(user))
+    every, theirs, drawn = (session.scalar(each) or 0 for each in (contested, ranked, audits))
+    return every - theirs, drawn
 
 
 def find(session: Session, user: User, *, audits: bool) -> tuple[Turn, ReviewKind] | None:
@@ -62,18 +82,20 @@ def find(session: Session, user: User, *, audits: bool) -> tuple[Turn, ReviewKin
 def _kinds(session: Session, user: User, *, audits: bool) -> Sequence[ReviewKind]:
     if not audits:
         return (ReviewKind.CONTESTED,)
-    waiting = queue(session, user)
-    audit_first = random.SystemRandom().random() * max(waiting.waiting, 1) < waiting.audits
+    contested, waiting = _waiting(session, user)
+    audit_first = random.SystemRandom().random() * max(contested + waiting, 1) < waiting
     both = (ReviewKind.AUDIT, ReviewKind.CONTESTED)
     return both if audit_first else both[::-1]
 
 
 def _pick(session: Session, user: User, kind: ReviewKind, *, again: bool, skip_locked: bool) -> Turn | None:
-    wanted = _contested_for(user) if kind is ReviewKind.CONTESTED else _audits_for(user)
+    contested = kind is ReviewKind.CONTESTED
+    wanted = _contested_for(user) if contested else _audits_for(user)
+    order = (Turn.contested_ability.asc().nulls_last(), Turn.id) if contested else (Turn.id,)  # those of their indexes
     turn = session.scalar(
         select(Turn)
         .where(wanted, _handed_back_by(user) if again else ~_handed_back_by(user))
-        .order_by(Turn.contested_ability.is_(None), Turn.contested_ability, Turn.id)
+        .order_by(*order)
         .limit(1)
         .with_for_update(of=Turn, skip_locked=skip_locked)
         .execution_options(populate_existing=True)
@@ -87,8 +109,8 @@ def _contested_for(user: User) -> ColumnElement[bool]:
 
 
 def _audits_for(user: User) -> ColumnElement[bool]:
-    agreed = (Turn.state == TurnState.SETTLED) & (Turn.settled_by == SettledBy.AGREED)
-    return Turn.audit_drawn & agreed & ~_live(Turn.id) & ~_ranked_by(user)
+    """Nothing is said of their state: they are settled, and SQLite would take the index of all that are."""
+    return DRAWN & (Turn.settled_by == SettledBy.AGREED) & ~_live(Turn.id) & ~_ranked_by(user)
 
 
 def _live(turn_id: InstrumentedAttribute[int] | int) -> ColumnElement[bool]:
