@@ -138,7 +138,7 @@ def _anchoring(found: Anchoring) -> dict[str, Estimate]:
 
 @dataclass(frozen=True)
 class Work:
-    """What the pace is computed from: when things happened, and how much is left.
+    """What the pace is computed from: on which days things happened, and how much is left.
 
     ``left`` counts rankings that are still to come, ``waiting`` contested turns.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -86,16 +87,17 @@ class Shown:
 
 def shown(table: Table, people: Mapping[int, str], locale: str) -> Shown:
     """A table in a language."""
+    columns = table.columns
     rows = [
         Row(
             key,
             row_name(table.by, key, people, locale),
             turns_behind(table.by, key),
-            [cell(name, found[name], locale) for name in table.columns if name in found],
+            [cell(name, found[name], locale) for name in columns if name in found],
         )
         for key, found in table.rows.items()
     ]
-    return Shown(table, table.columns, rows)
+    return Shown(table, columns, rows)
 
 
 def cell(name: str, estimate: Estimate, locale: str) -> Cell:
@@ -106,8 +108,9 @@ def cell(name: str, estimate: Estimate, locale: str) -> Cell:
     return Cell(number(name, estimate.value, locale), f"{low} – {high}", estimate)
 
 
+@lru_cache(maxsize=16384)
 def number(name: str, value: float | None, locale: str) -> str:
-    """A figure as text, a dash where it is undefined."""
+    """A figure as text, a dash where it is undefined. A page shows thousands, mostly those of the last time."""
     if value is None:
         return "–"
     if name in PATTERNS:

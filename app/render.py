@@ -62,7 +62,7 @@ def environment(locale: str) -> Environment:
         "misfit": partial(_misfit, locale),
         "say": lambda message, **parts: i18n.translate(locale, message, **parts),
         "letter_in": lambda response, letters: letters[response],
-        "number": lambda value: format_decimal(value, locale=locale),
+        "number": lru_cache(4096)(partial(format_decimal, locale=locale)),
         "percent": lambda value, digits=0: _percent(value, digits, locale),
         "decimal": lambda value, digits=3: "–" if value is None else f"{value:.{digits}f}",
         "plus_days": lambda day, days: (day + timedelta(days=round(days))).isoformat(),
@@ -146,6 +146,7 @@ def _misfit(locale: str, found: Problem) -> str:
     return i18n.translate(locale, found.expected, **parts)
 
 
+@lru_cache(4096)
 def _percent(value: float | None, digits: int, locale: str) -> str:
     pattern = "#,##0%" if digits == 0 else f"#,##0.{'0' * digits}%"
     return "–" if value is None else format_percent(value, pattern, locale=locale)

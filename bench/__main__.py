@@ -17,6 +17,7 @@ PARTS = (
     ("bench.load", "--backend", "sqlite"),
     ("bench.growth",),
     ("bench.freeze",),
+    ("bench.statistics_pages",),
     ("bench.review_questions",),
     ("bench.keystrokes",),
 )

@@ -93,7 +93,7 @@ def rank_all(session: Session, campaign: Campaign, rng: random.Random) -> None:
         flat = [ranking for both in given for ranking in both]
         session.execute(insert(RankingRow), [_stored(h, r, guideline) for h, r in zip(held, flat, strict=True)])
         votes = [
-            _vote(turn, third, tuple(held[2 * i : 2 * i + 2]), who[i], given[i])
+            vote(turn, third, tuple(held[2 * i : 2 * i + 2]), who[i], given[i])
             for i, turn in enumerate(batch)
             if given[i][0].relations() != given[i][1].relations()
         ]
@@ -141,7 +141,7 @@ def _stored(assignment: int, ranking: Ranking, guideline: int) -> dict[str, Any]
     }
 
 
-def _vote(
+def vote(
     turn: int, third: int, held: tuple[int, ...], who: tuple[int, int], given: tuple[Ranking, Ranking]
 ) -> dict[str, Any]:
     case, answers = Case(K, *given), list[Answer]()

@@ -19,7 +19,8 @@ LATELY = timedelta(days=7)
 OFTEN = 2
 """Who looks at a turn that was handed back so often sees why; the next time it goes to the adjudicator."""
 
-OVER = (TurnState.SETTLED, TurnState.WITHDRAWN)
+LEFT = [state for state in TurnState if state not in (TurnState.SETTLED, TurnState.WITHDRAWN)]
+"""States named one by one, so that an index finds their turns among all that are settled."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> 
     """What waits for somebody in a campaign."""
     in_campaign = Turn.campaign_id == campaign_id
     doubts = select(func.count()).where(GuidelineDoubt.campaign_id == campaign_id, GuidelineDoubt.closed_at.is_(None))
-    handed_back = select(func.count()).where(in_campaign, Turn.times_unjudgeable >= OFTEN, Turn.state.not_in(OVER))
+    handed_back = select(func.count()).where(in_campaign, Turn.times_unjudgeable >= OFTEN, Turn.state.in_(LEFT))
     late = (
         select(func.count())
         .select_from(Ranking)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
 from annotation.refusals import Conflict, Invalid, Missing
-from annotation.store import audit, naming
+from annotation.store import audit, counted, naming
 from annotation.tables import (
     Assignment,
     Campaign,
@@ -284,6 +284,6 @@ def progress(session: Session, campaign_id: int, now: datetime | None = None) ->
     today = Ranking.created_at > (now or utcnow()) - timedelta(hours=24)
     return Progress(
         by_state={row[0]: row[1] for row in rows},
-        rankings=session.scalar(first_versions) or 0,
+        rankings=counted.of(session, ("rankings", campaign_id), first_versions),
         rankings_today=session.scalar(first_versions.where(today)) or 0,
     )

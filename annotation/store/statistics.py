@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from sqlalchemy import Select, Text, cast, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from annotation import report
 from annotation.bias import Verdicts
@@ -118,36 +118,41 @@ def lengths(session: Session, campaign: Campaign, turn_ids: Ints) -> Ints:
 
 
 def work(session: Session, campaign: Campaign, found: Columns) -> Work:
-    """When rankings came, turns were settled, became contested and were decided, and what is left."""
+    """On which days rankings came, turns were settled, became contested and were decided, and what is left."""
     in_campaign = Turn.campaign_id == campaign.id
-    first_versions = _times(
+    first_versions = _days(
         session,
-        select(columns.epoch(Ranking.created_at))
+        Ranking.created_at,
+        select()
+        .select_from(Ranking)
         .join(Assignment, Ranking.assignment_id == Assignment.id)
         .join(Turn, Assignment.turn_id == Turn.id)
         .where(in_campaign, Ranking.version == 1, Assignment.place.is_not(None)),
     )
     decided = (
-        select(columns.epoch(Adjudication.decided_at))
+        select()
+        .select_from(Adjudication)
         .join(Turn, Adjudication.turn_id == Turn.id)
         .where(in_campaign, Adjudication.state == ReviewState.DECIDED, Adjudication.kind == ReviewKind.CONTESTED)
     )
-    settled = select(columns.epoch(Turn.settled_at)).where(in_campaign, Turn.settled_at.is_not(None))
+    settled = select().where(in_campaign, Turn.settled_at.is_not(None))
     by_state, doubles = found.stamp.states, found.doubles
     return Work(
         rankings=first_versions,
-        settled=_times(session, settled),
+        settled=_days(session, Turn.settled_at, settled),
         contested=doubles.arrived[doubles.turns.reviewed[doubles.turn]],
-        decided=_times(session, decided),
+        decided=_days(session, Adjudication.decided_at, decided),
         left=2 * (by_state.get(TurnState.OPEN, 0) + by_state.get(TurnState.NEEDS_RESPONSES, 0))
         + by_state.get(TurnState.ONE_RANKING, 0),
         waiting=sum(by_state.get(state, 0) for state in REVIEWING),
     )
 
 
-def _times(session: Session, wanted: Select[Any]) -> Times:
-    [seconds] = columns.arrays(session.connection().execute(wanted), 1)
-    return seconds.astype("datetime64[s]")
+def _days(session: Session, at: InstrumentedAttribute[Any], those: Select[*tuple[Any, ...]]) -> Times:
+    """The day of each of those rows, in UTC, one after the other: the database counts them by day."""
+    by_day = session.execute(those.add_columns(func.date(at), func.count()).group_by(func.date(at))).all()
+    days, counts = np.array([row[0] for row in by_day], dtype="datetime64[D]"), [row[1] for row in by_day]
+    return np.repeat(days, np.array(counts, dtype=np.int64)).astype("datetime64[s]")
 
 
 def verdicts(session: Session, campaign: Campaign, doubles: Doubles) -> Verdicts:
