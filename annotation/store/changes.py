@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import count
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import exists, func, select
@@ -44,6 +45,7 @@ class _Seen:
 
 _seen: dict[tuple[str, int], _Seen] = {}
 _numbers = count(1)
+_changing = Lock()
 
 
 def place(session: Session, campaign_id: int) -> tuple[str, int]:
@@ -64,9 +66,11 @@ def stamp(session: Session, campaign_id: int) -> Stamp:
         return seen.stamp
     mark = max(newest - LOOK_BACK, 0)
     facts = _facts(session, campaign_id, mark)
-    found = Stamp(next(_numbers), dict(facts[-1]))
-    _seen[key] = _Seen(found, mark, facts)
-    return found
+    with _changing:
+        seen = _seen.get(key)
+        if seen is None or (seen.mark, seen.facts) != (mark, facts):  # else somebody has just seen the same
+            seen = _seen[key] = _Seen(Stamp(next(_numbers), dict(facts[-1])), mark, facts)
+        return seen.stamp
 
 
 def _facts(session: Session, campaign_id: int, mark: int) -> tuple[Any, ...]:
