@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Form, Request, Response
@@ -56,6 +57,7 @@ def show(request: Request, user: CurrentUser, found: RoundSeen, session: Reading
     campaign = campaigns.get(session, found.campaign_id)
     cases = calibration.cases(session, found)
     sides = calibration.agreement(cases)
+    names = calibration.pseudonyms(found, cases)
     revealed = found.revealed_at is not None
     return page(
         request,
@@ -68,8 +70,8 @@ def show(request: Request, user: CurrentUser, found: RoundSeen, session: Reading
         statistics=[each for each in Statistic if each not in (Statistic.ALPHA, Statistic.STRICT)],
         figures=[figures(side, campaign.k) for side in sides],
         by_ability=[figures_by_ability(side, campaign.k) for side in sides],
-        names=calibration.pseudonyms(found, cases),
-        cases=[_shown(case, user.id) for case in cases] if revealed else [],
+        names=names,
+        cases=[_shown(case, user.id, names) for case in cases] if revealed else [],
     )
 
 
@@ -87,8 +89,8 @@ def close(user: Admin, found: RoundChanged, session: Writing) -> Response:
     return RedirectResponse(f"/calibration/{found.id}", status_code=303)
 
 
-def _shown(case: Case, viewer_id: int) -> dict[str, Any]:
-    """A turn in the letters that are everybody's since the reveal."""
+def _shown(case: Case, viewer_id: int, names: Mapping[int, int]) -> dict[str, Any]:
+    """A turn in the letters that are everybody's since the reveal, its people in the order of their pseudonyms."""
     letters = {response: LETTERS[place] for place, response in enumerate(case.order)}
 
     def group(responses: tuple[int, ...]) -> str:
@@ -109,8 +111,8 @@ def _shown(case: Case, viewer_id: int) -> dict[str, Any]:
         "own": case.assignments.get(viewer_id),
         "responses": [(letters[number], case.turn.responses[number]) for number in case.order],
         "orders": {
-            person: (_order(case.before.get(person), group), _order(ranking, group))
-            for person, ranking in case.after.items()
+            person: (_order(case.before.get(person), group), _order(case.after[person], group))
+            for person in sorted(case.after, key=lambda each: names[each])
         },
         "none": {person for person, ranking in case.after.items() if ranking.none_acceptable},
         "said": said,
