@@ -25,6 +25,7 @@ LABELS = {
     "before": N_("called before"),
     "by": N_("how"),
     "completed": N_("turns completed"),
+    "days": N_("valid for days"),
     "department": N_("department"),
     "dialogues": N_("dialogues"),
     "differing": N_("orders that differ"),
