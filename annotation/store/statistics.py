@@ -79,26 +79,24 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
 
 
 def _tables(session: Session, campaign: Campaign, name: str, stamp: Stamp, today: date) -> Sequence[Table]:
-    found = columns.columns(session, campaign, stamp)
-    compute: dict[str, Callable[[], Sequence[Table]]] = {
-        "agreement": lambda: report.of_agreement(found.doubles, found.dialogues),
-        "bias": lambda: report.of_bias(found.judgements, found.dialogues, lengths(session, campaign, found.turns.id)),
-        "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found), today),
-        "adjudication": lambda: report.of_adjudication(
-            verdicts(session, campaign, found.doubles), found.doubles, found.dialogues
-        ),
-        "measuring": lambda: report.of_measuring(
+    if name == "measuring":  # made of a few rankings, which are not among the columns
+        return report.of_measuring(
             measured_people.repeats(session, campaign),
             measured_people.gold(session, campaign),
             measured_people.audits(session, campaign.id),
-        ),
+        )
+    found = columns.columns(session, campaign, stamp)
+    doubles, dialogues = found.doubles, found.dialogues
+    compute: dict[str, Callable[[], Sequence[Table]]] = {
+        "agreement": lambda: report.of_agreement(doubles, dialogues),
+        "bias": lambda: report.of_bias(found.judgements, dialogues, lengths(session, campaign, found.turns.id)),
+        "pace": lambda: report.of_pace(found.judgements, work(session, campaign, found), today),
+        "adjudication": lambda: report.of_adjudication(verdicts(session, campaign, doubles), doubles, dialogues),
         GLANCE: lambda: [
-            *report.at_a_glance(
-                found.doubles, found.dialogues, work(session, campaign, found), found.stamp.turns, today
-            ),
+            *report.at_a_glance(doubles, dialogues, work(session, campaign, found), stamp.turns, today),
             policy_costs(session, campaign),
         ],
-        "ceiling": lambda: report.of_ceiling(found.doubles, found.dialogues, measured(session, campaign.id)),
+        "ceiling": lambda: report.of_ceiling(doubles, dialogues, measured(session, campaign.id)),
     }
     return compute[name]()
 
