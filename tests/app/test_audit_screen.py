@@ -245,5 +245,7 @@ def test_what_is_wrong_with_a_policy_stands_where_its_cost_would(
     assert sentence in shown.text
     assert 'id="review-cost"' in shown.text
     assert "<table" not in shown.text
+    [whole] = re.findall(r"<form[^>]*review-policy[^>]*>", browse("sun").get(where).text)
+    assert "hx-" not in whole  # a form that is not as it should be would not even ask
     refused = browse("sun").post(where, data=form)
     assert (refused.status_code, sentence in refused.text) == (422, True)
