@@ -167,6 +167,20 @@ def summaries(table: Floats, dialogue: Ints, dialogues: int, groups: Sequence[In
     return estimates_of_groups(table, dialogue, dialogues, FIGURES, groups, _counts)
 
 
+def pairs_alike(table: Floats, dialogue: Ints, dialogues: int, groups: Sequence[Ints]) -> list[Estimate]:
+    """The agreement of pairs alone of each group of rows of these tallies, which is sooner there than all of them."""
+    own: dict[Statistic, FigureOf] = {Statistic.PAIRS: FIGURES[Statistic.PAIRS]}
+    found = estimates_of_groups(
+        table[:, :2],
+        dialogue,
+        dialogues,
+        own,
+        groups,
+        lambda each: {Statistic.PAIRS: int(np.count_nonzero(each[:, 1]))},
+    )
+    return [each[Statistic.PAIRS] for each in found]
+
+
 def _counts(table: Floats) -> dict[Statistic, int]:
     counted = np.count_nonzero(table, axis=0)
     return {name: int(counted[column]) for name, column in COUNTED.items()}

@@ -13,7 +13,7 @@ import numpy as np
 
 from annotation import bias, pace
 from annotation.abilities import Ability
-from annotation.agreement import Grouping, Statistic, agreement_by, decided_by, summaries, tallies
+from annotation.agreement import Grouping, Statistic, agreement_by, decided_by, pairs_alike, summaries, tallies
 from annotation.bias import Anchoring, Length, Tested, Verdicts
 from annotation.bootstrap import UNDEFINED, Estimate, estimates, ratio
 from annotation.ceiling import Ceiling, ceiling, true_accuracy
@@ -295,13 +295,12 @@ def apart(doubles: Doubles, dialogues: int, table: Floats) -> dict[Hashable, dic
     """The annotators who agree far less with their colleagues than all do among each other."""
     people = np.unique(doubles.annotators).tolist()
     rows = [np.flatnonzero((doubles.annotators == person).any(axis=1)) for person in people]
-    over_all, *each = summaries(table, doubles.dialogue, dialogues, [np.arange(len(table)), *rows])
-    found: dict[Hashable, dict[str, Estimate]] = {}
-    for person, figures in zip(people, each, strict=True):
-        own, usual = figures[Statistic.PAIRS], over_all[Statistic.PAIRS].value
-        if own.high is not None and usual is not None and own.high < usual - FAR:
-            found[person] = {Statistic.PAIRS: own}
-    return found
+    usual, *each = pairs_alike(table, doubles.dialogue, dialogues, [np.arange(len(table)), *rows])
+    return {
+        person: {Statistic.PAIRS: own}
+        for person, own in zip(people, each, strict=True)
+        if own.high is not None and usual.value is not None and own.high < usual.value - FAR
+    }
 
 
 def finish(ends: Mapping[Hashable, Mapping[str, Estimate]]) -> Estimate:

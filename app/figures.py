@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
-from babel.numbers import format_decimal, format_percent
+from babel import Locale
+from babel.numbers import format_decimal, format_percent, parse_pattern
 
 from annotation.abilities import Ability
 from annotation.agreement import Grouping
@@ -114,8 +115,11 @@ def number(name: str, value: float | None, locale: str) -> str:
     if value is None:
         return "–"
     if name in PATTERNS:
-        return str(format_decimal(value, PATTERNS[name], locale=locale))
-    return str(format_percent(value, SHARE, locale=locale))
+        return str(format_decimal(value, _pattern(PATTERNS[name]), locale=_locale(locale)))
+    return str(format_percent(value, _pattern(SHARE), locale=_locale(locale)))
+
+
+_pattern, _locale = cache(parse_pattern), cache(Locale.parse)  # else both are read anew for each number
 
 
 def row_name(by: Grouping | By, key: Any, people: Mapping[int, str], locale: str) -> str:
