@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis
 from sqlalchemy.orm import Session
 
 from annotation import migrate
@@ -22,6 +23,9 @@ from annotation.tables import Campaign, Role, User
 from app.passwords import hash_password
 
 BACKENDS = ("sqlite", "postgresql")
+
+hypothesis.register_profile("untimed", deadline=None)
+hypothesis.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
