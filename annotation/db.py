@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import select
 import sqlite3
 from collections.abc import Iterator
@@ -9,10 +10,22 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, DateTime, Dialect, Engine, MetaData, create_engine, event, make_url
+from sqlalchemy import (
+    JSON,
+    Connection,
+    DateTime,
+    Dialect,
+    Engine,
+    Enum,
+    MetaData,
+    create_engine,
+    event,
+    make_url,
+)
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.exc import DisconnectionError, OperationalError
 from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 BUSY_TIMEOUT_MS = 10_000
 UNDONE = ("40P01", "40001")
@@ -52,6 +65,15 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """SQLite returns naive times, which are UTC because they were stored so."""
         return value if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+Json = JSON().with_variant(JSONB(), "postgresql")
+
+
+def choice(kind: type[enum.StrEnum]) -> TypeEngine[Any]:
+    """A column that holds one value of an enumeration, as text with a check."""
+    values = [member.value for member in kind]
+    return Enum(kind, native_enum=False, create_constraint=True, length=24, values_callable=lambda _: values)
 
 
 def utcnow() -> datetime:

@@ -8,7 +8,8 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueC
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from annotation.db import Base, UtcDateTime, utcnow
-from annotation.tables import Guideline, Turn, User
+from annotation.people_tables import User
+from annotation.tables import Guideline, Turn
 
 
 class NamedPlace(Base):

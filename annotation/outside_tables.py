@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from annotation.db import Base, UtcDateTime, utcnow
-from annotation.tables import Json, User, choice
+from annotation.db import Base, Json, UtcDateTime, choice, utcnow
+from annotation.people_tables import User
 
 
 class DeliveryState(enum.StrEnum):

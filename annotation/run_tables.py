@@ -12,8 +12,9 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from annotation.db import Base, UtcDateTime, utcnow
-from annotation.tables import Campaign, Json, User, choice
+from annotation.db import Base, Json, UtcDateTime, choice, utcnow
+from annotation.people_tables import User
+from annotation.tables import Campaign
 
 
 class DataSetKind(enum.StrEnum):

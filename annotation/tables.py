@@ -1,4 +1,4 @@
-"""The tables of the annotation side: people, campaigns, turns, rankings and how they were settled.
+"""The tables of ranking: campaigns, turns, responses, assignments, rankings, and the log of who did what.
 
 A ranking is never updated: a correction is a new version. What a constraint can hold, a constraint holds.
 """
@@ -10,54 +10,25 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
-    JSON,
     CheckConstraint,
-    Enum,
     ForeignKey,
-    ForeignKeyConstraint,
     Index,
     String,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
-from sqlalchemy.sql.type_api import TypeEngine
 
-from annotation.db import Base, UtcDateTime, utcnow
+from annotation.db import Base, Json, UtcDateTime, choice, utcnow
+from annotation.people_tables import User
 from annotation.review_policy import ReviewPolicy
-
-Json = JSON().with_variant(JSONB(), "postgresql")
 
 IN_QUEUE = "state IN ('open', 'one ranking') AND places_taken + places_named < 2"
 """A turn that waits for rankings and has a place which is kept for nobody: what the indexes of the queue hold.
 
 Whoever wants the indexes to be used says it in the same words, not with parameters.
 """
-
-
-def choice(kind: type[enum.StrEnum]) -> TypeEngine[Any]:
-    """A column that holds one value of an enumeration, as text with a check."""
-    values = [member.value for member in kind]
-    return Enum(kind, native_enum=False, create_constraint=True, length=24, values_callable=lambda _: values)
-
-
-class Role(enum.StrEnum):
-    """What somebody does here."""
-
-    ANNOTATOR = "annotator"
-    ADJUDICATOR = "adjudicator"
-    ADMIN = "admin"
-
-
-class UserState(enum.StrEnum):
-    """Whether somebody can log in, and is counted on for work."""
-
-    INVITED = "invited"
-    ACTIVE = "active"
-    PAUSED = "paused"
-    DEACTIVATED = "deactivated"
 
 
 class PriorityRule(enum.StrEnum):
@@ -111,59 +82,6 @@ class AssignmentState(enum.StrEnum):
     SUBMITTED = "submitted"
     CANNOT_JUDGE = "cannot judge"
     EXPIRED = "expired"
-
-
-class ReviewKind(enum.StrEnum):
-    """Why a third expert looks at a turn: two rankings differ, or an agreed one was drawn for a blind audit."""
-
-    CONTESTED = "contested"
-    AUDIT = "audit"
-
-
-class ReviewState(enum.StrEnum):
-    """What became of an adjudication."""
-
-    OPEN = "open"
-    DECIDED = "decided"
-    RELEASED = "released"
-
-
-class User(Base):
-    """Somebody who logs in; the password is an Argon2id hash, None until the invitation is accepted."""
-
-    __tablename__ = "users"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    login: Mapped[str] = mapped_column(String(64), unique=True)
-    name: Mapped[str] = mapped_column(String(128))
-    role: Mapped[Role] = mapped_column(choice(Role))
-    may_adjudicate: Mapped[bool] = mapped_column(default=False)
-    state: Mapped[UserState] = mapped_column(choice(UserState), default=UserState.INVITED)
-    password_hash: Mapped[str | None] = mapped_column(String(256))
-    invite_hash: Mapped[str | None] = mapped_column(String(64), unique=True)
-    invite_expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    simulated: Mapped[bool] = mapped_column(default=False)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-
-    @property
-    def adjudicates(self) -> bool:
-        """Whether the review queue is open to them."""
-        return self.role is Role.ADJUDICATOR or (self.role is Role.ANNOTATOR and self.may_adjudicate)
-
-
-class LoginSession(Base):
-    """One browser that is logged in; only the hash of its token is kept."""
-
-    __tablename__ = "login_sessions"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    token_hash: Mapped[str] = mapped_column(String(64), unique=True)
-    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    seen_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
-
-    user: Mapped[User] = relationship(lazy="joined", innerjoin=True)
 
 
 class Campaign(Base):
@@ -414,76 +332,6 @@ class Ranking(Base):
 
     assignment: Mapped[Assignment] = relationship()
     guideline: Mapped[Guideline] = relationship(lazy="joined", innerjoin=True)
-
-
-class Adjudication(Base):
-    """A third expert's work on a turn.
-
-    It names the two assignments and, through them, the two annotators, so that the database itself refuses an
-    adjudicator who is one of them. Both are absent only where nobody could judge the turn.
-    """
-
-    __tablename__ = "adjudications"
-    __table_args__ = (
-        ForeignKeyConstraint(
-            ["first_assignment_id", "turn_id", "first_annotator_id"],
-            ["assignments.id", "assignments.turn_id", "assignments.user_id"],
-            name="first_annotator",
-        ),
-        ForeignKeyConstraint(
-            ["second_assignment_id", "turn_id", "second_annotator_id"],
-            ["assignments.id", "assignments.turn_id", "assignments.user_id"],
-            name="second_annotator",
-        ),
-        CheckConstraint(
-            "adjudicator_id <> first_annotator_id AND adjudicator_id <> second_annotator_id",
-            name="adjudicator_is_a_third_person",
-        ),
-        CheckConstraint(
-            "(first_assignment_id IS NULL) = (first_annotator_id IS NULL)"
-            " AND (second_assignment_id IS NULL) = (second_annotator_id IS NULL)",
-            name="assignment_names_annotator",
-        ),
-        Index(
-            "uq_adjudications_live",
-            "turn_id",
-            unique=True,
-            sqlite_where=text("state <> 'released'"),
-            postgresql_where=text("state <> 'released'"),
-        ),
-    )
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"))
-    adjudicator_id: Mapped[int] = mapped_column(ForeignKey("users.id"), index=True)
-    kind: Mapped[ReviewKind] = mapped_column(choice(ReviewKind), default=ReviewKind.CONTESTED)
-    first_assignment_id: Mapped[int | None]
-    first_annotator_id: Mapped[int | None]
-    second_assignment_id: Mapped[int | None]
-    second_annotator_id: Mapped[int | None]
-    state: Mapped[ReviewState] = mapped_column(choice(ReviewState), default=ReviewState.OPEN)
-    version: Mapped[int] = mapped_column(default=0)
-    leased_until: Mapped[datetime] = mapped_column(UtcDateTime)
-    response_order: Mapped[list[int]] = mapped_column(Json)
-    decisions: Mapped[dict[str, Any]] = mapped_column(Json, default=dict)
-    result: Mapped[dict[str, Any] | None] = mapped_column(Json)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
-    decided_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-
-    turn: Mapped[Turn] = relationship(lazy="joined", innerjoin=True)
-
-
-class Rewrite(Base):
-    """What an expert wrote in place of K unacceptable responses."""
-
-    __tablename__ = "rewrites"
-
-    id: Mapped[int] = mapped_column(primary_key=True)
-    turn_id: Mapped[int] = mapped_column(ForeignKey("turns.id"), index=True)
-    adjudication_id: Mapped[int] = mapped_column(ForeignKey("adjudications.id"), unique=True)
-    author_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    text: Mapped[str] = mapped_column(Text)
-    created_at: Mapped[datetime] = mapped_column(UtcDateTime, default=utcnow)
 
 
 class AuditEvent(Base):

@@ -18,12 +18,12 @@ from annotation.formats.reading import read_file
 from annotation.formats.rows import Reading
 from annotation.formats.unpacking import unpack
 from annotation.formats.writing import formats
+from annotation.people_tables import Role, User, UserState
 from annotation.refusals import Refused
 from annotation.run_tables import CheckpointKind, DataSetKind
 from annotation.store import campaigns, data_sets, foreign_rankings, imports, people, restoring, runs, snapshots
 from annotation.store.foreign_rankings import Added
 from annotation.store.imports import Imported
-from annotation.tables import Role, User, UserState
 from app import launch, registering
 from app.settings import Settings
 

@@ -15,10 +15,12 @@ from sqlalchemy.orm import Session
 from starlette.datastructures import FormData
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import Role, User
 from annotation.refusals import Invalid, Missing
+from annotation.review_tables import Adjudication
 from annotation.run_tables import Run, Snapshot
 from annotation.store import campaigns, hooks, people, rankings, reviews, runs, snapshots
-from annotation.tables import Adjudication, Assignment, Campaign, Role, User
+from annotation.tables import Assignment, Campaign
 from app.settings import Settings
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")

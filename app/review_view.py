@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from annotation import adjudication as rules
 from annotation import blind_audit
 from annotation.ranking import LETTERS, Pair, Ranking, Relation, pairs_of
+from annotation.review_tables import Adjudication, ReviewState
 from annotation.store import audits, campaigns, doubts, reviews
-from annotation.tables import Adjudication, ReviewState
 from app.differences import differences, marked
 from app.pictures import two_orders
 

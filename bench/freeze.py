@@ -28,20 +28,12 @@ from annotation.abilities import Ability
 from annotation.adjudication import Answer, Case
 from annotation.db import Database, utcnow
 from annotation.formats.reading import read_file
+from annotation.people_tables import Role
 from annotation.ranking import Boundary, Ranking, Relation
+from annotation.review_tables import Adjudication, ReviewState
 from annotation.store import campaigns, imports, people, reviews, snapshots
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AssignmentState,
-    Campaign,
-    ReviewState,
-    Role,
-    SettledBy,
-    Turn,
-    TurnState,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, SettledBy, Turn, TurnState
 from annotation.tables import Ranking as RankingRow
 from bench.figures import say
 

@@ -20,6 +20,7 @@ from annotation.abilities import Ability
 from annotation.agreement import contested_pairs
 from annotation.db import Database, utcnow
 from annotation.formats.rows import NewTurn
+from annotation.people_tables import Role
 from annotation.ranking import Boundary, Ranking
 from annotation.store import campaigns, people
 from annotation.store.rankings import Submission
@@ -31,7 +32,6 @@ from annotation.tables import (
     PairCount,
     Purpose,
     Response,
-    Role,
     SettledBy,
     Turn,
     TurnState,

@@ -24,11 +24,13 @@ from sqlalchemy import insert, select, update
 from starlette.testclient import TestClient
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import Role, User
 from annotation.ranking import Ranking as Order
 from annotation.review_policy import Policy, ReviewPolicy
+from annotation.review_tables import Adjudication
 from annotation.store import campaigns, people, places, policies, rankings, review_queue, statistics
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Assignment, Ranking, Role, SettledBy, Turn, TurnState, User
+from annotation.tables import Assignment, Ranking, SettledBy, Turn, TurnState
 from app.launch import environment_of
 from app.main import create_app
 from app.settings import Settings

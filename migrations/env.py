@@ -4,10 +4,12 @@ from typing import Any, Literal
 
 from alembic import context
 
-from annotation import login_tables, measure_tables, outside_tables, run_tables, tables
+from annotation import measure_tables, outside_tables, people_tables, review_tables, run_tables, tables
 from annotation.db import Base, Database, UtcDateTime
 
-assert tables and run_tables and login_tables and measure_tables and outside_tables  # imported for their tables
+assert (
+    tables and people_tables and review_tables and run_tables and measure_tables and outside_tables
+)  # for their tables
 
 config = context.config
 target_metadata = Base.metadata

@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 
 from annotation import migrate
 from annotation.db import Database
+from annotation.people_tables import Role, User
 from annotation.store import campaigns, people
-from annotation.tables import Campaign, Role, User
+from annotation.tables import Campaign
 from app.passwords import hash_password
 
 BACKENDS = ("sqlite", "postgresql")

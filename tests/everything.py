@@ -13,20 +13,12 @@ from annotation import adjudication
 from annotation.abilities import Ability
 from annotation.adjudication import Answer, Asks
 from annotation.db import Database, utcnow
+from annotation.people_tables import User
 from annotation.ranking import LETTERS, Boundary, Ranking, Relation, Strength
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import campaigns, imports, places, rankings, reviews
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Purpose,
-    ReviewKind,
-    ReviewState,
-    Turn,
-    User,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, Purpose, Turn
 from annotation.tables import Ranking as RankingRow
 from tests.conftest import Cast
 from tests.material import dialogue, ranked

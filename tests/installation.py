@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx2
 
 from annotation.db import Database
+from annotation.people_tables import Role
 from annotation.store import people
-from annotation.tables import Role
 from app.launch import Services
 from app.passwords import hash_password
 from app.settings import Settings

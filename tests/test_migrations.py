@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from annotation import migrate
 from annotation.adjudication import Answer
 from annotation.db import Base, Database
+from annotation.people_tables import User
 from annotation.ranking import Relation
 from annotation.run_tables import Run, RunKind
 from annotation.store import campaigns, imports, people, places, rankings, reviews, snapshots
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign, User
+from annotation.tables import Campaign
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

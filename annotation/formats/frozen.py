@@ -14,7 +14,8 @@ from annotation.formats.rows import LONGEST_DEPARTMENT, LONGEST_ID, LONGEST_MODE
 from annotation.formats.storable import unstorable
 from annotation.ranking import BadRankingError, Ranking
 from annotation.refusals import Invalid
-from annotation.tables import AssignmentState, Purpose, ReviewKind, SettledBy
+from annotation.review_tables import ReviewKind
+from annotation.tables import AssignmentState, Purpose, SettledBy
 
 LARGEST = 2**31 - 1
 Text = Annotated[str, Field(max_length=LONGEST_TEXT)]

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotation.tables import AuditEvent, Campaign, Turn, User
+from annotation.people_tables import User
+from annotation.tables import AuditEvent, Campaign, Turn
 
 
 def record(session: Session, actor_id: int | None, action: str, subject: str = "", **detail: object) -> None:

@@ -14,8 +14,9 @@ from annotation.abilities import Ability
 from annotation.adjudication import Case
 from annotation.db import utcnow
 from annotation.refusals import Conflict, Invalid
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
 from annotation.store import audit, places, rankings, review_queue, reviews
-from annotation.tables import Adjudication, ReviewKind, ReviewState, Rewrite, SettledBy, Turn
+from annotation.tables import SettledBy, Turn
 
 
 @dataclass(frozen=True)

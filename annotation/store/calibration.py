@@ -15,6 +15,7 @@ from annotation.calibration import each_two
 from annotation.comparison import Comparison
 from annotation.db import utcnow
 from annotation.measure_tables import CalibrationRound, CalibrationTurn
+from annotation.people_tables import User
 from annotation.ranking import Ranking as Order
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import audit
@@ -28,7 +29,6 @@ from annotation.tables import (
     Ranking,
     Turn,
     TurnState,
-    User,
 )
 
 MOST_TURNS = 200

@@ -11,23 +11,20 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import LoginSession, Role, User, UserState
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import audit, counted, naming
 from annotation.tables import (
     Assignment,
     Campaign,
     Guideline,
-    LoginSession,
     Membership,
     PairCount,
     PriorityRule,
     Ranking,
-    Role,
     Turn,
     TurnOrder,
     TurnState,
-    User,
-    UserState,
 )
 
 AT_WORK = timedelta(hours=12)

@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import exists, func, select
 from sqlalchemy.orm import Session
 
-from annotation.tables import Adjudication, Assignment, Ranking, ReviewState, Turn, TurnState
+from annotation.review_tables import Adjudication, ReviewState
+from annotation.tables import Assignment, Ranking, Turn, TurnState
 
 LOOK_BACK = 1000
 """Rankings have their numbers before others can see them, so more than the very last ones are looked at."""

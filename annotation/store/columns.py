@@ -27,16 +27,7 @@ from annotation.columns import (
 from annotation.store import changes
 from annotation.store.changes import Stamp
 from annotation.store.remembered import Memory
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Guideline,
-    Ranking,
-    SettledBy,
-    Turn,
-    TurnState,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, Guideline, Ranking, SettledBy, Turn, TurnState
 
 REVIEWING = (TurnState.CONTESTED, TurnState.IN_REVIEW)
 BY_A_THIRD = (SettledBy.ADJUDICATED, SettledBy.REWRITTEN)

@@ -13,8 +13,8 @@ from annotation.db import utcnow
 from annotation.measure_tables import GuidelineDoubt
 from annotation.outside_tables import Event
 from annotation.refusals import Conflict, Invalid, Missing
+from annotation.review_tables import Adjudication
 from annotation.store import audit, campaigns, hooks
-from annotation.tables import Adjudication
 
 
 def raise_doubt(session: Session, review: Adjudication, ability: Ability, note: str) -> GuidelineDoubt:

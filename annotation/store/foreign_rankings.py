@@ -15,11 +15,12 @@ from sqlalchemy.orm import Session
 from annotation.db import utcnow
 from annotation.formats.label_tool_table import TableRow, inverse
 from annotation.formats.rows import NewDialogue, Problem, RowError
+from annotation.people_tables import Role, User, UserState
 from annotation.ranking import Boundary, Ranking
 from annotation.refusals import Invalid
 from annotation.store import audit, imports, people, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, Dialogue, Response, Role, Turn, User, UserState
+from annotation.tables import Assignment, Campaign, Dialogue, Response, Turn
 
 LONGEST_NAME = 32
 BATCH = 500

@@ -18,9 +18,9 @@ from annotation import adjudication, snapshot
 from annotation.abilities import Ability
 from annotation.adjudication import Provenance, SettledPair
 from annotation.ranking import Pair, Ranking, Relation, Strength, format_order, pairs_of
+from annotation.review_tables import Adjudication, ReviewState, Rewrite
 from annotation.store.reviews import pair_from_json
 from annotation.tables import (
-    Adjudication,
     Assignment,
     AssignmentState,
     Campaign,
@@ -28,8 +28,6 @@ from annotation.tables import (
     Guideline,
     Purpose,
     Response,
-    ReviewState,
-    Rewrite,
     Turn,
     TurnState,
 )

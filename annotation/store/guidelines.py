@@ -9,8 +9,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from annotation.measure_tables import GuidelineReading
+from annotation.people_tables import User
 from annotation.refusals import Missing
-from annotation.tables import Guideline, User
+from annotation.tables import Guideline
 
 _READ = select(func.max(Guideline.version)).join(GuidelineReading, GuidelineReading.guideline_id == Guideline.id)
 _IN_CAMPAIGN = Guideline.campaign_id == bindparam("campaign_id")

@@ -10,7 +10,8 @@ from sqlalchemy import BindParameter, ColumnElement, exists, func, select, text
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
 from annotation.measure_tables import CalibrationRound, CalibrationTurn
-from annotation.tables import Adjudication, Assignment, AssignmentState, Campaign, Purpose, Turn, TurnState
+from annotation.review_tables import Adjudication
+from annotation.tables import Assignment, AssignmentState, Campaign, Purpose, Turn, TurnState
 
 
 def due(draw: float, *, repeat_share: float, gold_share: float) -> Purpose:

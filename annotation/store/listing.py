@@ -10,19 +10,10 @@ from sqlalchemy.orm import Session, joinedload
 
 from annotation.measure_tables import GuidelineDoubt
 from annotation.outside_tables import Delivery, Webhook
+from annotation.people_tables import User
+from annotation.review_tables import Adjudication, ReviewState
 from annotation.run_tables import Checkpoint, DataSet, Run, RunKind, RunRecord, RunState, Snapshot
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AuditEvent,
-    Campaign,
-    Dialogue,
-    Ranking,
-    ReviewState,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Assignment, AuditEvent, Campaign, Dialogue, Ranking, Turn, TurnState
 
 Row = TypeVar("Row")
 

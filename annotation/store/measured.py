@@ -13,18 +13,8 @@ from annotation.adjudication import Provenance, order_of
 from annotation.columns import Doubles, Judgements, Turns, doubles_of, pack
 from annotation.ranking import Relation
 from annotation.report import Audited
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Purpose,
-    Ranking,
-    ReviewKind,
-    ReviewState,
-    Turn,
-    TurnState,
-)
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
+from annotation.tables import Assignment, AssignmentState, Campaign, Purpose, Ranking, Turn, TurnState
 
 NOBODY = 0
 

@@ -14,19 +14,9 @@ from annotation.adjudication import SettledPair, settle_agreed
 from annotation.db import utcnow
 from annotation.ranking import Pair, Relation
 from annotation.ranking import Ranking as Order
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
 from annotation.store import rankings, reviews
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    AssignmentState,
-    Purpose,
-    Ranking,
-    ReviewKind,
-    ReviewState,
-    Rewrite,
-    Turn,
-    TurnState,
-)
+from annotation.tables import Assignment, AssignmentState, Purpose, Ranking, Turn, TurnState
 
 
 class Shown(enum.StrEnum):

@@ -14,11 +14,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
-from annotation.login_tables import LoginCount
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import LoginCount, LoginSession, Role, User, UserState
 from annotation.refusals import Conflict, Missing
 from annotation.store import audit, campaigns, naming
-from annotation.tables import LoginSession, Role, User, UserState
 
 INVITATION_LASTS = timedelta(days=7)
 SESSION_LASTS = timedelta(hours=12)

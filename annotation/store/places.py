@@ -11,18 +11,17 @@ import random
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from math import comb
 
-from sqlalchemy import Select, bindparam, case, exists, func, literal, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.orm import Session, aliased, lazyload
+from sqlalchemy import Select, bindparam, exists, func, select, text, update
+from sqlalchemy.orm import Session, lazyload
 from sqlalchemy.orm.attributes import set_committed_value
 
 from annotation.assignment import choices
 from annotation.db import utcnow
 from annotation.measure_tables import NamedPlace
+from annotation.people_tables import User, UserState
 from annotation.refusals import Conflict, Missing
-from annotation.store import audit, campaigns, counted, handouts, hooks, limits, naming, turn_queue
+from annotation.store import audit, campaigns, counted, handouts, hooks, limits, naming, sharing, turn_queue
 from annotation.store.limits import Limit
 from annotation.store.turn_queue import CAMPAIGN, USER, Found, Seeker
 from annotation.tables import (
@@ -31,13 +30,10 @@ from annotation.tables import (
     Campaign,
     Draft,
     Membership,
-    PairCount,
     Purpose,
     Turn,
     TurnOrder,
     TurnState,
-    User,
-    UserState,
 )
 
 PLACES = 2
@@ -81,9 +77,6 @@ _EXTENDED = (
     .values(leased_until=bindparam("until"))
     .returning(Assignment.id)
     .execution_options(synchronize_session=False)
-)
-_SHARED = select(PairCount.low_user_id, PairCount.high_user_id, PairCount.turns).where(
-    PairCount.campaign_id == CAMPAIGN
 )
 """What is asked with every turn is put together once: that costs more than to ask."""
 
@@ -208,7 +201,7 @@ def leave_place(
 def _settle_books_after_leaving(session: Session, turn: Turn, user_id: int, *, for_good: bool) -> None:
     others = [other for other in holders(session, turn.id) if other.user_id != user_id]
     if others and turn.pair_counted:
-        _count_shared(session, turn, user_id, others[0].user_id, -1)
+        sharing.count(session, turn, user_id, others[0].user_id, -1)
     turn.pair_counted = False
     turn.places_taken = len(others)
     turn.holder_id = others[0].user_id if len(others) == 1 else None
@@ -232,7 +225,7 @@ def _take_place(session: Session, turn: Turn, assignment: Assignment, others: Se
     naming.taken(session, turn, assignment.user_id)
     session.flush()
     if others:
-        _count_shared(session, turn, assignment.user_id, others[0].user_id, +1)
+        sharing.count(session, turn, assignment.user_id, others[0].user_id, +1)
         turn.pair_counted = True
     return True
 
@@ -349,7 +342,7 @@ def _by_rule(session: Session, seeker: Seeker) -> Found | None:
         return found
     team = campaigns.at_work(session, seeker.campaign_id, seeker.now)
     colleagues = [other for other in team if other != seeker.user_id]
-    shared, least = _shared(session, seeker, [seeker.user_id, *colleagues])
+    shared, least = sharing.shared(session, seeker.campaign_id, seeker.user_id, [seeker.user_id, *colleagues])
     waiting = turn_queue.begun_by(session, seeker)
     for choice in choices(colleagues, shared, waiting, least=least):
         found = turn_queue.chosen(session, seeker, choice)
@@ -371,43 +364,3 @@ def _take(session: Session, found: Found, user: User, campaign: Campaign, now: d
     if not _take_place(session, turn, assignment, [each for each in known if each.place is not None]):
         raise AssertionError(f"turn {turn.id} was picked for a free place that it does not have")
     return assignment
-
-
-def _shared(session: Session, seeker: Seeker, team: Sequence[int]) -> tuple[dict[int, int], int]:
-    """How much this annotator shares with each other, and how much that pair of the team shares that shares least."""
-    rows = session.execute(_SHARED, {"campaign_id": seeker.campaign_id})
-    here = set(team)
-    pairs = {(low, high): turns for low, high, turns in rows if low in here and high in here}
-    least = min(pairs.values(), default=0) if len(pairs) == comb(len(team), 2) else 0
-    me = seeker.user_id
-    return {high if low == me else low: turns for (low, high), turns in pairs.items() if me in (low, high)}, least
-
-
-def _count_shared(session: Session, turn: Turn, one: int, other: int, change: int) -> None:
-    """Counts what two annotators come to share: a turn, or its dialogue if that is the first of it; none by name."""
-    if turn.campaign.turn_order is TurnOrder.DIALOGUE and _share_more_of_it(session, turn, one, other):
-        return
-    low, high = sorted((one, other))
-    insert = postgresql.insert if session.get_bind().dialect.name == "postgresql" else sqlite.insert
-    row = (literal(turn.campaign_id), literal(low), literal(high), literal(max(change, 0)))
-    columns = ["campaign_id", "low_user_id", "high_user_id", "turns"]
-    first = insert(PairCount).from_select(columns, select(*row).where(~naming.in_play(turn.id)))
-    changed = PairCount.turns + change
-    session.execute(
-        first.on_conflict_do_update(
-            index_elements=["campaign_id", "low_user_id", "high_user_id"],
-            set_={"turns": case((changed < 0, 0), else_=changed)},
-        )
-    )
-
-
-def _share_more_of_it(session: Session, turn: Turn, one: int, other: int) -> bool:
-    """Whether the two hold both places of another turn of the dialogue."""
-    mine, theirs = aliased(Assignment), aliased(Assignment)
-    both = (
-        select(Turn.id)
-        .join(mine, (mine.turn_id == Turn.id) & (mine.user_id == one) & mine.place.is_not(None))
-        .join(theirs, (theirs.turn_id == Turn.id) & (theirs.user_id == other) & theirs.place.is_not(None))
-        .where(Turn.dialogue_id == turn.dialogue_id, Turn.id != turn.id)
-    )
-    return session.scalar(both.limit(1)) is not None

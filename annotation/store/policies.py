@@ -14,10 +14,12 @@ from sqlalchemy.orm import Session
 
 from annotation.columns import Doubles
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.policy_columns import expected_questions, most_important_ability, needs_review, wholly_agreed
 from annotation.review_policy import Policy
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import audit, columns, hooks
-from annotation.tables import Adjudication, Campaign, ReviewKind, ReviewState, SettledBy, Turn, TurnState, User
+from annotation.tables import Campaign, SettledBy, Turn, TurnState
 
 LATEST = 1000
 """From so many of the latest turns with two rankings a cost is projected; so many reviews tell how long one takes."""

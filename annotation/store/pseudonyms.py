@@ -8,7 +8,8 @@ from sqlalchemy import select, union
 from sqlalchemy.orm import Session
 
 from annotation.measure_tables import Pseudonym
-from annotation.tables import Adjudication, Assignment, Campaign, Turn
+from annotation.review_tables import Adjudication
+from annotation.tables import Assignment, Campaign, Turn
 
 BYTES = 4
 

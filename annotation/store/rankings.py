@@ -19,21 +19,11 @@ from sqlalchemy.orm.attributes import set_committed_value
 from annotation import ranking as rules
 from annotation.agreement import agree
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.refusals import Conflict, Missing
 from annotation.review_policy import Policy, most_important_ability, needs_review, pairs_to_ask
 from annotation.store import audit, calibration, guidelines, hooks, places, turn_queue
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Draft,
-    Purpose,
-    Ranking,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, Draft, Purpose, Ranking, SettledBy, Turn, TurnState
 
 WITHOUT_TEXT = lazyload(Ranking.guideline)
 """A guideline is long, and which one it was does not matter to what follows from a ranking."""

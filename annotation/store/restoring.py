@@ -20,12 +20,13 @@ from annotation.formats.frozen import GuidelineRow, Ranker, RankingRow, ReviewRo
 from annotation.formats.rows import digest
 from annotation.formats.unpacking import Manifest
 from annotation.measure_tables import Pseudonym
+from annotation.people_tables import Role, User, UserState
 from annotation.refusals import Conflict, Invalid
 from annotation.review_policy import most_important_ability, pairs_to_ask
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
 from annotation.store import audit, campaigns, frozen_rows, pseudonyms, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import (
-    Adjudication,
     Assignment,
     AssignmentState,
     Campaign,
@@ -34,14 +35,8 @@ from annotation.tables import (
     Purpose,
     Ranking,
     Response,
-    ReviewKind,
-    ReviewState,
-    Rewrite,
-    Role,
     Turn,
     TurnState,
-    User,
-    UserState,
 )
 
 BATCH = 500

@@ -11,17 +11,9 @@ from itertools import product
 from sqlalchemy import ColumnElement, exists, func, literal_column, select
 from sqlalchemy.orm import InstrumentedAttribute, Session, aliased
 
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    Purpose,
-    ReviewKind,
-    ReviewState,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.people_tables import User
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
+from annotation.tables import Assignment, Purpose, SettledBy, Turn, TurnState
 
 DRAWN: ColumnElement[bool] = literal_column("turns.audit_drawn")
 """In the words of the index that holds such turns: SQLite would not see that "= 1" is the same."""

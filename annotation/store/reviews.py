@@ -14,21 +14,13 @@ from sqlalchemy.orm import Session
 from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.review_policy import pairs_to_ask
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
 from annotation.store import audit, hooks, places, rankings, review_queue
-from annotation.tables import (
-    Adjudication,
-    Ranking,
-    ReviewKind,
-    ReviewState,
-    Rewrite,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Ranking, SettledBy, Turn, TurnState
 
 REVIEW_LEASE = timedelta(hours=1)
 TAKEN_BACK_WITHIN = timedelta(hours=1)

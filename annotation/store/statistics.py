@@ -15,27 +15,18 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from annotation import report
 from annotation.bias import Verdicts
 from annotation.columns import Doubles, Ints, Times
+from annotation.people_tables import User
 from annotation.ranking import Relation, pairs_of
 from annotation.report import By, Measured, Table, Work
 from annotation.review_policy import Policy, ReviewPolicy
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
 from annotation.store import changes, columns, policies
 from annotation.store import measured as measured_people
 from annotation.store.changes import Stamp
 from annotation.store.columns import REVIEWING, Columns
 from annotation.store.remembered import Memory
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    Campaign,
-    Ranking,
-    Response,
-    ReviewKind,
-    ReviewState,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Assignment, Campaign, Ranking, Response, Turn, TurnState
 
 SIGN = {Relation.BETTER: 1, Relation.TIE: 0, Relation.WORSE: -1}
 NEWEST_RUNS = 5

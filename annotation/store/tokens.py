@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import User, UserState
 from annotation.refusals import Invalid, Missing
 from annotation.store import audit
 from annotation.store.people import FAILURES_FROM_AN_ADDRESS, FAILURES_OF_ALL, hash_token
-from annotation.tables import User, UserState
 
 PREFIX = "zj_"
 LENGTH = len(PREFIX) + 43

@@ -11,17 +11,8 @@ from sqlalchemy.orm import Session, joinedload
 
 from annotation.measure_tables import CalibrationTurn
 from annotation.refusals import Missing
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    Dialogue,
-    Guideline,
-    Ranking,
-    ReviewState,
-    Rewrite,
-    Turn,
-    TurnState,
-)
+from annotation.review_tables import Adjudication, ReviewState, Rewrite
+from annotation.tables import Assignment, Dialogue, Guideline, Ranking, Turn, TurnState
 
 
 def get(session: Session, turn_id: int) -> Turn:

@@ -8,8 +8,8 @@ from math import ceil
 from fastapi import Request
 
 from annotation.db import Database
+from annotation.people_tables import User
 from annotation.store import people, tokens
-from annotation.tables import User
 from app.api.problems import ProblemError
 from app.deps import address_of, database_of
 from app.security import SAFE_METHODS

@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session
 
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem as RowProblem
+from annotation.people_tables import Role, User
 from annotation.refusals import Invalid
 from annotation.review_policy import ReviewPolicy
 from annotation.store import campaigns, imports, listing, people
-from annotation.tables import Campaign, PriorityRule, Role, TurnOrder, TurnState, User
+from annotation.tables import Campaign, PriorityRule, TurnOrder, TurnState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.problems import FieldProblem, ProblemError, say
 from app.api.ranking import GuidelineShape, show_guideline

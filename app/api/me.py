@@ -7,7 +7,7 @@ from datetime import datetime
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
-from annotation.tables import Role
+from annotation.people_tables import Role
 from app.deps import CurrentUser
 
 router = APIRouter(tags=["me"])

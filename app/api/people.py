@@ -8,9 +8,10 @@ from typing import Any, Self
 from fastapi import APIRouter
 from pydantic import BaseModel, Field, model_validator
 
+from annotation.people_tables import Role, User, UserState
 from annotation.refusals import Invalid
 from annotation.store import listing, people
-from annotation.tables import AuditEvent, Role, User, UserState
+from annotation.tables import AuditEvent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import Given, Words
 from app.deps import Admin, Reading, WebSettings, Writing

@@ -13,8 +13,8 @@ from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.ranking import Pair, Ranking, Relation
 from annotation.refusals import Conflict, Invalid
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import doubts, listing, review_queue, reviews
-from annotation.tables import Adjudication, ReviewKind, ReviewState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import (
     AbilityNumber,

@@ -11,9 +11,11 @@ from annotation import adjudication
 from annotation.db import Database
 from annotation.formats.reading import read_file
 from annotation.formats.rows import NewDialogue
+from annotation.people_tables import Role, User
+from annotation.review_tables import Adjudication
 from annotation.store import campaigns, imports, people, places, rankings, reviews
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Role, Turn, TurnState, User
+from annotation.tables import Turn, TurnState
 from app.demo.experts import ADJUDICATOR, ANNOTATORS, Expert, Severities, known_faults, say
 from app.demo.guideline import GUIDELINE, REWRITE
 from app.demo.people import VISITORS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from annotation.tables import Role
+from annotation.people_tables import Role
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Depends, Form, Response
 
 from annotation.abilities import Ability
 from annotation.refusals import Missing
+from annotation.review_tables import Adjudication, ReviewKind
 from annotation.store import audits
-from annotation.tables import Adjudication, ReviewKind
 from app.deps import OwnReview, Writing
 from app.routes.review import back_to
 

@@ -12,10 +12,10 @@ from annotation.agreement import Statistic
 from annotation.calibration import said_of, spoken_of
 from annotation.comparison import figures, figures_by_ability
 from annotation.measure_tables import CalibrationRound
+from annotation.people_tables import Role
 from annotation.ranking import LETTERS
 from annotation.store import calibration, campaigns
 from annotation.store.calibration import Case
-from annotation.tables import Role
 from app.deps import Admin, CampaignChanged, CurrentUser, Reading, Writing
 from app.render import page
 

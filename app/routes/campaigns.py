@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Form, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from annotation.people_tables import Role
 from annotation.store import (
     calibration,
     campaigns,
@@ -22,7 +23,7 @@ from annotation.store import (
     turns,
 )
 from annotation.store.turns import Behind
-from annotation.tables import PriorityRule, Role, TurnOrder, TurnState
+from annotation.tables import PriorityRule, TurnOrder, TurnState
 from app import figures
 from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
 from app.render import locale_of, page

@@ -11,9 +11,9 @@ from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, PlainTextResponse, RedirectResponse
 
 from annotation.db import Database
+from annotation.people_tables import Role
 from annotation.refusals import Invalid
 from annotation.store import people
-from annotation.tables import Role
 from app import i18n, passwords
 from app.demo.people import VISITORS
 from app.deps import CurrentUser, Data, Reading, WebSettings, Writing, address_of, settings_of, token_of

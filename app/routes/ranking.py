@@ -10,11 +10,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from sqlalchemy.orm import Session
 
 from annotation.mending import mend, mend_all
+from annotation.people_tables import User
 from annotation.ranking import Ranking
 from annotation.refusals import Invalid
 from annotation.store import calibration, campaigns, guidelines, outcomes, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, AssignmentState, Campaign, User
+from annotation.tables import Assignment, AssignmentState, Campaign
 from annotation.tables import Response as TurnResponse
 from app import forms, likeness, revisions
 from app.deps import Annotator, CampaignRankedIn, OwnAssignment, Reading, SeenAssignment, SubmittedForm, Writing

@@ -11,8 +11,8 @@ from annotation import adjudication as rules
 from annotation.abilities import Ability
 from annotation.ranking import Pair, Relation
 from annotation.refusals import Conflict, Invalid
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import doubts, listing, review_queue, reviews
-from annotation.tables import Adjudication, ReviewKind, ReviewState
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
 from app.render import page
 from app.review_view import audit_context, review_context

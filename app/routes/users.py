@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
+from annotation.people_tables import Role, User, UserState
 from annotation.refusals import Invalid
 from annotation.store import people
-from annotation.tables import Role, User, UserState
 from app.deps import Admin, Reading, Writing, settings_of
 from app.render import page
 

@@ -13,10 +13,10 @@ from sqlalchemy import select, update
 from starlette.testclient import TestClient
 
 from annotation.db import Database, utcnow
-from annotation.login_tables import LoginCount
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import LoginCount, UserState
 from annotation.store import people, tokens
-from annotation.tables import Campaign, UserState
+from annotation.tables import Campaign
 from app.api.main import ROUTERS
 from app.api.problems import MEDIA_TYPE
 from app.main import create_app

@@ -8,8 +8,9 @@ from typing import Any
 from starlette.testclient import TestClient
 
 from annotation.db import Database, utcnow
+from annotation.review_tables import Adjudication
 from annotation.store import reviews, turns
-from annotation.tables import Adjudication, Campaign, TurnState
+from annotation.tables import Campaign, TurnState
 from tests.api.conftest import Program, contest, rank
 from tests.api.test_access import is_problem
 from tests.conftest import Cast

@@ -13,8 +13,10 @@ from starlette.testclient import TestClient
 from annotation.abilities import Ability
 from annotation.adjudication import Answer
 from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
+from annotation.people_tables import Role, User, UserState
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation
+from annotation.review_tables import Adjudication
 from annotation.store import (
     audits,
     calibration,
@@ -27,7 +29,7 @@ from annotation.store import (
     turns,
 )
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Assignment, Campaign, Purpose, Role, User, UserState
+from annotation.tables import Assignment, Campaign, Purpose
 from tests.conftest import hashed
 from tests.material import ranked
 

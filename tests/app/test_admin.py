@@ -13,10 +13,11 @@ from sqlalchemy import func, select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
+from annotation.people_tables import UserState
 from annotation.run_tables import CheckpointKind, DataSet, Run, RunKind, RunState
 from annotation.store import audit, campaigns, imports, naming, people, places, rankings, runs, snapshots
 from annotation.store.rankings import Submission
-from annotation.tables import AuditEvent, Campaign, Dialogue, Turn, TurnState, UserState
+from annotation.tables import AuditEvent, Campaign, Dialogue, Turn, TurnState
 from app.settings import Settings
 from tests.app.conftest import Browse
 from tests.conftest import Cast

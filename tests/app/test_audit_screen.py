@@ -14,9 +14,10 @@ from annotation.db import Database
 from annotation.measure_tables import GuidelineDoubt
 from annotation.ranking import Ranking as Order
 from annotation.review_policy import ReviewPolicy
+from annotation.review_tables import Adjudication
 from annotation.store import imports, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Campaign, Turn, TurnState
+from annotation.tables import Campaign, Turn, TurnState
 from app.routes import history
 from tests.app.conftest import Browse
 from tests.conftest import Cast

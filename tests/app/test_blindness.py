@@ -19,9 +19,11 @@ from starlette.testclient import TestClient
 from annotation.db import Database
 from annotation.measure_tables import CalibrationRound, Pseudonym
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import Role, User
 from annotation.ranking import LETTERS
+from annotation.review_tables import Adjudication
 from annotation.store import campaigns, tokens
-from annotation.tables import Adjudication, Assignment, Draft, Role, User
+from annotation.tables import Assignment, Draft
 from app import deps
 from app.api.main import ROUTERS as OF_THE_API
 from app.routes import ROUTERS

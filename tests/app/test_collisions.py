@@ -14,9 +14,10 @@ from sqlalchemy.orm import Session
 from starlette.testclient import TestClient
 
 from annotation.db import Database
+from annotation.review_tables import Adjudication
 from annotation.store import imports, places, rankings, reviews, tokens
 from annotation.store.rankings import Submission
-from annotation.tables import Adjudication, Campaign, Turn
+from annotation.tables import Campaign, Turn
 from tests.app.conftest import Browse
 from tests.conftest import Cast, wait_for
 from tests.material import dialogue, ranked

@@ -8,8 +8,9 @@ from sqlalchemy import select
 
 from annotation.db import Database
 from annotation.formats.reading import read_file
+from annotation.people_tables import User
 from annotation.store import campaigns
-from annotation.tables import TurnState, User
+from annotation.tables import TurnState
 from app.demo import campaign as sample
 from app.demo.campaign import DIALOGUES, LEFT_CONTESTED
 from app.demo.experts import ANNOTATORS, known_faults

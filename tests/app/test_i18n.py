@@ -11,8 +11,9 @@ from babel.messages.catalog import Message
 from babel.messages.pofile import read_po
 
 from annotation.db import utcnow
+from annotation.people_tables import Role, UserState
 from annotation.run_tables import CheckpointKind, DataSetKind, RunKind, RunState
-from annotation.tables import AssignmentState, PriorityRule, Role, SettledBy, TurnState, UserState
+from annotation.tables import AssignmentState, PriorityRule, SettledBy, TurnState
 from app import words
 from app.catalog import sentences
 from app.i18n import FOLDER, choose, translate

@@ -11,9 +11,9 @@ from starlette.requests import Request
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.login_tables import LoginCount
+from annotation.people_tables import LoginCount, LoginSession, Role, UserState
 from annotation.store import people
-from annotation.tables import AuditEvent, LoginSession, Role, UserState
+from annotation.tables import AuditEvent
 from app import passwords
 from app.deps import address_of
 from app.main import create_app

@@ -16,15 +16,7 @@ from annotation.db import Database
 from annotation.ranking import Ranking as Order
 from annotation.ranking import weak_orders
 from annotation.store import campaigns, imports, people, rankings
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    PriorityRule,
-    Ranking,
-    Turn,
-    TurnState,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, PriorityRule, Ranking, Turn, TurnState
 from app import forms
 from tests.app.conftest import Browse
 from tests.conftest import Cast

@@ -12,9 +12,10 @@ from starlette.testclient import TestClient
 from annotation import adjudication
 from annotation.db import Database
 from annotation.ranking import Ranking as Order
+from annotation.review_tables import Rewrite
 from annotation.store import imports, listing, people, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign, Rewrite, SettledBy, Turn, TurnState
+from annotation.tables import Campaign, SettledBy, Turn, TurnState
 from tests.app.conftest import Browse
 from tests.conftest import Cast
 from tests.material import dialogue, ranked

@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from annotation.abilities import Ability
 from annotation.outside_tables import Delivery, Event
+from annotation.people_tables import Role
 from annotation.run_tables import RunKind, RunState
 from annotation.store import (
     calibration,
@@ -23,7 +24,7 @@ from annotation.store import (
 )
 from annotation.store.runs import NewRun
 from annotation.store.scores import Scored
-from annotation.tables import Campaign, Role, Turn
+from annotation.tables import Campaign, Turn
 from app.passwords import hash_password
 from tests.browser.desk import Desk
 from tests.conftest import Cast, password_of

@@ -11,21 +11,14 @@ from annotation.abilities import Ability
 from annotation.adjudication import Provenance
 from annotation.blind_audit import AuditAsks, next_step
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import audits, imports, people, places, rankings, review_queue, reviews
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Adjudication,
-    Campaign,
-    ReviewKind,
-    ReviewState,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Campaign, SettledBy, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

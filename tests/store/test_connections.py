@@ -8,7 +8,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from annotation.db import Database
-from annotation.tables import Campaign, User
+from annotation.people_tables import User
+from annotation.tables import Campaign
 from tests.conftest import Cast, wait_for
 
 

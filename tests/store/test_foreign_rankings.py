@@ -14,10 +14,11 @@ from sqlalchemy import select
 from annotation.db import Database
 from annotation.formats import label_tool_table
 from annotation.formats.reading import read_file
+from annotation.people_tables import User, UserState
 from annotation.ranking import Ranking as Order
 from annotation.store import foreign_rankings
 from annotation.store.foreign_rankings import Added
-from annotation.tables import Campaign, Dialogue, Ranking, Response, Turn, TurnState, User, UserState
+from annotation.tables import Campaign, Dialogue, Ranking, Response, Turn, TurnState
 
 ORDERS = list(permutations(range(4)))
 

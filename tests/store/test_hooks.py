@@ -14,13 +14,14 @@ from sqlalchemy.orm import Session
 from annotation.adjudication import Answer
 from annotation.db import Database, utcnow
 from annotation.outside_tables import Delivery, DeliveryState, Event, Webhook
+from annotation.people_tables import User
 from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.run_tables import Run, RunKind, RunState
 from annotation.store import campaigns, hooks, imports, places, rankings, reviews, runs, scores, snapshots
 from annotation.store.hooks import Attempt
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign, TurnState, User
+from annotation.tables import Campaign, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

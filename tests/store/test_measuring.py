@@ -13,11 +13,12 @@ from sqlalchemy.orm import Session
 from annotation.agreement import Statistic, agreement
 from annotation.comparison import figures, figures_by_ability
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.ranking import Ranking as Order
 from annotation.refusals import Conflict, Invalid, Missing
 from annotation.store import calibration, campaigns, handouts, imports, measured, measuring, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, Purpose, Ranking, Turn, TurnState, User
+from annotation.tables import Assignment, Campaign, Purpose, Ranking, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -9,11 +9,12 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
+from annotation.people_tables import User, UserState
 from annotation.refusals import Conflict, Invalid
 from annotation.store import campaigns, imports, limits, naming, people, places, rankings
 from annotation.store.places import Nothing
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, PairCount, Turn, User, UserState
+from annotation.tables import Assignment, Campaign, PairCount, Turn
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

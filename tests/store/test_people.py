@@ -8,11 +8,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
-from annotation.login_tables import LoginCount
+from annotation.people_tables import LoginCount, Role, UserState
 from annotation.refusals import Conflict, Missing
 from annotation.store import people
 from annotation.store.people import LoginAttempt
-from annotation.tables import AuditEvent, Role, UserState
+from annotation.tables import AuditEvent
 from tests.conftest import Cast
 
 

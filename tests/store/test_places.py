@@ -12,21 +12,11 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import User, UserState
 from annotation.refusals import Conflict
 from annotation.store import campaigns, imports, people, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    PairCount,
-    Purpose,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-    UserState,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, PairCount, Purpose, SettledBy, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -11,9 +11,10 @@ import pytest
 from sqlalchemy import func, select
 
 from annotation.db import Database
+from annotation.people_tables import Role
 from annotation.store import campaigns, imports, people, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, Role, Turn, TurnOrder, TurnState
+from annotation.tables import Assignment, Campaign, Turn, TurnOrder, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 from tests.store.test_places import assert_books_balance

@@ -10,10 +10,11 @@ import pytest
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import User
 from annotation.store import campaigns, changes, imports, places, rankings, statistics
 from annotation.store.rankings import Submission
 from annotation.store.remembered import Memory
-from annotation.tables import Campaign, User
+from annotation.tables import Campaign
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -16,9 +16,10 @@ from annotation import snapshot
 from annotation.db import Database
 from annotation.formats.unpacking import unpack
 from annotation.formats.writing import formats
+from annotation.people_tables import Role, User, UserState
 from annotation.refusals import Conflict, Invalid
 from annotation.store import campaigns, imports, people, places, pseudonyms, restoring, snapshots
-from annotation.tables import Campaign, Dialogue, Role, Turn, TurnState, User, UserState
+from annotation.tables import Campaign, Dialogue, Turn, TurnState
 from tests.conftest import Cast
 from tests.everything import REWRITE, answer_all, everything, give, strict
 from tests.material import dialogue

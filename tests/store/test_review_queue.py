@@ -9,9 +9,10 @@ import pytest
 from sqlalchemy import event, select, text, update
 from sqlalchemy.orm import Session
 
+from annotation.review_tables import ReviewKind
 from annotation.store import imports, places, rankings, review_queue
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, ReviewKind, SettledBy, Turn, TurnState
+from annotation.tables import Assignment, Campaign, SettledBy, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -14,23 +14,14 @@ from sqlalchemy.orm import Session
 from annotation.abilities import Ability
 from annotation.adjudication import Answer, Asks, CannotFollowError, next_step
 from annotation.db import Database, utcnow
+from annotation.people_tables import Role, User
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid, Missing
+from annotation.review_tables import Adjudication, ReviewState, Rewrite
 from annotation.store import imports, people, places, rankings, review_queue, reviews
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Adjudication,
-    Assignment,
-    Campaign,
-    ReviewState,
-    Rewrite,
-    Role,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Assignment, Campaign, SettledBy, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

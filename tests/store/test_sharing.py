@@ -11,18 +11,9 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import Role, User, UserState
 from annotation.store import campaigns, imports, people, places
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    PairCount,
-    Role,
-    Turn,
-    TurnOrder,
-    User,
-    UserState,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, PairCount, Turn, TurnOrder
 from tests.conftest import Cast
 from tests.material import dialogue
 

@@ -15,13 +15,14 @@ from sqlalchemy.orm import Session
 from annotation import snapshot
 from annotation.adjudication import Answer
 from annotation.db import Database
+from annotation.people_tables import User
 from annotation.ranking import Ranking as Order
 from annotation.ranking import Relation, format_order, weak_orders
 from annotation.refusals import Conflict
 from annotation.run_tables import Snapshot
 from annotation.store import imports, places, rankings, reviews, snapshots
 from annotation.store.rankings import Submission
-from annotation.tables import Campaign, Turn, User
+from annotation.tables import Campaign, Turn
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -11,6 +11,7 @@ from annotation import report
 from annotation.adjudication import Answer
 from annotation.agreement import Grouping, Statistic
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.ranking import Relation
 from annotation.report import Audited, By
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
@@ -19,7 +20,7 @@ from annotation.store import columns as kept
 from annotation.store.columns import columns
 from annotation.store.rankings import Submission
 from annotation.store.turns import Behind
-from annotation.tables import Assignment, Campaign, Purpose, Turn, User
+from annotation.tables import Assignment, Campaign, Purpose, Turn
 from tests.annotation.columns import doubles
 from tests.conftest import Cast
 from tests.material import dialogue, ranked

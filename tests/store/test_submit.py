@@ -9,21 +9,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
+from annotation.people_tables import User
 from annotation.ranking import Ranking as Order
 from annotation.ranking import weak_orders
 from annotation.refusals import Conflict, Missing
 from annotation.store import imports, listing, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import (
-    Assignment,
-    AssignmentState,
-    Campaign,
-    Ranking,
-    SettledBy,
-    Turn,
-    TurnState,
-    User,
-)
+from annotation.tables import Assignment, AssignmentState, Campaign, Ranking, SettledBy, Turn, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 

@@ -10,9 +10,10 @@ from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.outside_tables import AccessToken
+from annotation.people_tables import User, UserState
 from annotation.refusals import Invalid, Missing
 from annotation.store import campaigns, people, tokens
-from annotation.tables import AuditEvent, Campaign, User, UserState
+from annotation.tables import AuditEvent, Campaign
 from tests.conftest import Cast
 
 

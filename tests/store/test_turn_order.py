@@ -9,9 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
+from annotation.people_tables import User
 from annotation.store import campaigns, imports, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, Turn, TurnOrder, User
+from annotation.tables import Assignment, Campaign, Turn, TurnOrder
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 
