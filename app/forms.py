@@ -53,11 +53,14 @@ def fields_of(form: FormData) -> dict[str, str | list[str]]:
 
 
 def take_round(fields: dict[str, str | list[str]], revealed: int | None) -> None:
-    """Takes the revealed round out of a form; raises Conflict for one that was opened while the round was blind.
+    """Takes the revealed round out of a form, and requires it."""
+    said = fields.pop("round", "")
+    require_round(int(said) if isinstance(said, str) and said.isdecimal() and len(said) < 10 else None, revealed)
 
-    Revealing gives the responses other letters, so those of an earlier form mean something else by now.
-    """
-    if fields.pop("round", "") != ("" if revealed is None else str(revealed)):
+
+def require_round(said: int | None, revealed: int | None) -> None:
+    """Raises Conflict for letters from the time when the round was blind: they mean other responses by now."""
+    if said != revealed:
         raise Conflict(
             "This round was revealed after you opened this page, and the letters are others now: reload the page."
         )

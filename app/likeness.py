@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
 from markupsafe import Markup
+from rapidfuzz.distance import Indel
 
 from annotation.refusals import Invalid
 from app.differences import differences, marked
@@ -19,8 +19,8 @@ NEAR = 0.9
 SHORTEST = 40
 """Below so many characters a glance says more than marks."""
 
-LONGEST = 20_000
-"""Characters of a text that is still compared: the time grows with the square."""
+LONGEST = 10_000
+"""Characters of a text that is still compared."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,8 @@ class Near:
 
 def near(texts: Mapping[str, str]) -> Near:
     """The groups of nearly equal texts; each is marked against the one most like it."""
-    characters = {letter: Counter(text) for letter, text in texts.items()}
-    maybe = (pair for pair in combinations(texts, 2) if _may_be_near(*(characters[letter] for letter in pair)))
-    found = [(share, pair) for pair in maybe if (share := likeness(*(texts[letter] for letter in pair)))]
+    pairs = combinations(texts, 2)
+    found = [(share, pair) for pair in pairs if (share := likeness(*(texts[letter] for letter in pair)))]
     shown: dict[str, Markup] = {}
     for share, (first, second) in sorted(found, key=lambda each: -each[0]):
         if share < 1:
@@ -48,17 +47,9 @@ def near(texts: Mapping[str, str]) -> Near:
 
 def likeness(first: str, second: str) -> float:
     """The share of both texts that is equal, 1 where they are; 0 below ``NEAR`` and for what is not compared."""
-    both = len(first) + len(second)
     if min(len(first), len(second)) < SHORTEST or max(len(first), len(second)) > LONGEST:
         return 0
-    equal = sum(len(segment.text) for segment in differences(first, second)[0] if not segment.differs)
-    return 2 * equal / both if 2 * equal >= NEAR * both else 0
-
-
-def _may_be_near(first: Counter[str], second: Counter[str]) -> bool:
-    """Whether two texts of these characters have enough in common: most pairs are told apart without comparing."""
-    both = first.total() + second.total()
-    return 2 * min(first.total(), second.total()) >= NEAR * both and 2 * (first & second).total() >= NEAR * both
+    return float(Indel.normalized_similarity(first, second, score_cutoff=NEAR))
 
 
 def _together(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, ...], ...]:

@@ -65,11 +65,13 @@ _HOLDERS = (
     select(Assignment)
     .where(Assignment.turn_id == bindparam("turn_id"), Assignment.place.is_not(None))
     .order_by(Assignment.place)
+    .execution_options(populate_existing=True)
 )
 _KNOWN = (
     select(Assignment)
     .where(Assignment.turn_id == bindparam("turn_id"), Assignment.purpose == Purpose.LABEL)
     .order_by(Assignment.place)
+    .execution_options(populate_existing=True)
 )
 _EXTENDED = (
     update(Assignment)

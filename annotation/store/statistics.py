@@ -52,10 +52,11 @@ class Section:
 _remembered: Memory[Section] = Memory(KEPT)
 
 
-def section(session: Session, campaign: Campaign, name: str, today: date) -> Section:
+def section(session: Session, campaign: Campaign, name: str, today: date, *, wait: bool = False) -> Section:
     """One part, computed anew only where something that it is made of has changed since.
 
-    ``name`` is one of SECTIONS, or GLANCE.
+    ``name`` is one of SECTIONS, or GLANCE. While somebody else computes it, the last one is given, which says ``as_of``
+    when it was true, unless asked to ``wait``.
     """
     stamp = changes.stamp(session, campaign.id)
     more: dict[str, Callable[[], tuple[Any, ...]]] = {
@@ -65,7 +66,11 @@ def section(session: Session, campaign: Campaign, name: str, today: date) -> Sec
     }
     current = (stamp.number, *(more[name]() if name in more else ()))
     place = (*changes.place(session, campaign.id), name)
-    kept = _remembered.get(place, current, lambda: Section(name, _tables(session, campaign, name, stamp, today)))
+
+    def compute() -> Section:
+        return Section(name, _tables(session, campaign, name, stamp, today))
+
+    kept = _remembered.get(place, current, compute, wait=wait)
     return kept.value if kept.stamp == current else replace(kept.value, as_of=kept.at)
 
 

@@ -262,7 +262,7 @@ def _begun_by_information(session: Session, seeker: Seeker) -> Found | None:
     if found is None:
         return None
     rivals = select(func.count(Turn.id)).where(which, Turn.priority == found.turn.priority).params(seeker.values)
-    eligible = counted.of(session, ("fresh", seeker.campaign_id, found.turn.priority), rivals)
+    eligible = counted.of(session, ("fresh", seeker.campaign_id, seeker.user_id, found.turn.priority), rivals)
     return Found(found.turn, chance_of(found.turn.id == leader, max(eligible, 1), seeker.random_share))
 
 

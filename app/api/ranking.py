@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from annotation.abilities import Contradiction, Fault
 from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
-from annotation.store import campaigns, guidelines, places, rankings
+from annotation.store import calibration, campaigns, guidelines, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState, Guideline
 from app import forms
@@ -66,6 +66,12 @@ class GuidelineShown(GuidelineShape):
     before: GuidelineShape | None = Field(description="What you were shown last, where that was another version")
 
 
+class GuidelineRead(Given):
+    """What you have read."""
+
+    version: int = Field(ge=1, le=2**31 - 1)
+
+
 class AssignmentShape(BaseModel):
     """Your place on a turn, with the responses in an order of your own."""
 
@@ -73,6 +79,7 @@ class AssignmentShape(BaseModel):
     campaign_id: int
     state: AssignmentState
     correctable: bool = Field(description="Whether a ranking, or another version of it, would be taken")
+    round: int | None = Field(description="The calibration round that you rank again, since it was revealed")
     turn: ShownTurn
     ranking: OrderShape | None = Field(description="What you have submitted, in its latest version")
 
@@ -89,14 +96,20 @@ Marks = Annotated[list[Annotated[Words, Field(max_length=2)]], Field(max_length=
 FieldName = Annotated[str, Field(max_length=40, pattern="^[a-z0-9-]+$")]
 
 
-class DraftGiven(Given):
+class InLetters(Given):
+    """What is said in the letters of a turn; they change once, when its calibration round is revealed."""
+
+    round: int | None = Field(None, description="The `round` that the turn came with")
+
+
+class DraftGiven(InLetters):
     """The form as it stands: `place-a` a group's number, `ability-1`, `strength-1`, `fault-a`, `none`, `note`."""
 
     revision: int = Field(ge=0, le=2**31 - 1, description="The revision that you have read or saved last; 0 at first")
     fields: dict[FieldName, Annotated[Words, Field(max_length=2000)] | Marks] = Field(max_length=60)
 
 
-class RankingGiven(OrderShape):
+class RankingGiven(OrderShape, InLetters):
     """A ranking to keep."""
 
     key: Words = Field(
@@ -141,12 +154,17 @@ def list_work(user: Annotator, session: Reading) -> list[Work]:
 
 
 @router.get("/ranking/campaigns/{campaign_id}/guideline")
-def get_guideline(campaign: CampaignRankedIn, user: Annotator, session: Writing) -> GuidelineShown:
-    """The guideline by which you rank; it is noted that you were shown this version"""
+def get_guideline(campaign: CampaignRankedIn, user: Annotator, session: Reading) -> GuidelineShown:
+    """The guideline by which you rank, beside the version that you know"""
     found, known = campaigns.guideline(session, campaign.id), guidelines.last_read(session, user.id, campaign.id)
-    guidelines.note_reading(session, user, found)
     before = show_guideline(known) if known is not None and known.version != found.version else None
     return GuidelineShown(**show_guideline(found).model_dump(), before=before)
+
+
+@router.post("/ranking/campaigns/{campaign_id}/guideline/read", status_code=204)
+def read_guideline(campaign: CampaignRankedIn, user: Annotator, session: Writing, given: GuidelineRead) -> None:
+    """Say that you were shown a version of the guideline; your next rankings name it"""
+    guidelines.note_reading(session, user, guidelines.version(session, campaign.id, given.version))
 
 
 @router.post("/ranking/campaigns/{campaign_id}/next", responses={204: {"description": "Nothing is left for you."}})
@@ -155,14 +173,18 @@ def reserve_next(
 ) -> AssignmentShape | None:
     """Reserve the next turn: the one you hold, else a new one; 204 where nothing is left
 
-    It answers 409 while there is a version of the guideline that you were not shown yet: get it first.
+    The first one goes by the guideline in force. It answers 409 once there is a newer version than the one you know:
+    get it, and say that you read it.
     """
-    if guidelines.unread(session, user, campaign.id) is not None:
-        raise Conflict("There is a new version of the guideline: get it first, then ask for the next turn again.")
+    known, current = guidelines.standing(session, user.id, campaign.id)
+    if known is not None and known != current:
+        raise Conflict("There is a new version of the guideline: get it, and say that you read it.")
     assignment = places.reserve_next(session, user, campaign)
     if assignment is None:
         response.status_code = 204
         return None
+    if known is None:
+        guidelines.note_reading(session, user, guidelines.version(session, campaign.id, current))
     session.flush()
     return _shown(session, assignment)
 
@@ -185,6 +207,7 @@ def get_draft(assignment: SeenAssignment, session: Reading) -> DraftShape:
 @router.put("/assignments/{assignment_id}/draft")
 def put_draft(assignment: OwnAssignment, session: Writing, given: DraftGiven) -> DraftShape:
     """Save a draft, and keep the place"""
+    forms.require_round(given.round, calibration.revealed_round(session, assignment))
     fields = dict(given.fields)
     rankings.save_draft(session, assignment, given.revision, fields)
     session.flush()
@@ -194,6 +217,7 @@ def put_draft(assignment: OwnAssignment, session: Writing, given: DraftGiven) ->
 @router.put("/assignments/{assignment_id}/ranking")
 def put_ranking(request: Request, assignment: OwnAssignment, session: Writing, given: RankingGiven) -> KeptRanking:
     """Submit a ranking, or correct it; the same under the same key is kept once"""
+    forms.require_round(given.round, calibration.revealed_round(session, assignment))
     ranking = read_order(given, assignment.response_order)
     _refuse_what_stands_against(request, assignment, ranking, confirmed=given.confirmed)
     submission = Submission(given.key, ranking, given.note.strip(), given.active_seconds)
@@ -220,6 +244,7 @@ def _shown(session: Reading, assignment: Assignment) -> AssignmentShape:
         campaign_id=assignment.turn.campaign_id,
         state=assignment.state,
         correctable=assignment.state is AssignmentState.RESERVED or rankings.correctable(assignment),
+        round=calibration.revealed_round(session, assignment),
         turn=shown_turn(assignment.turn, assignment.response_order),
         ranking=own_order(session, assignment),
     )

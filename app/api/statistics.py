@@ -54,7 +54,7 @@ def get_statistics(campaign: CampaignSeen, part: str, session: Reading) -> list[
     """One part of a campaign's statistics: agreement, bias, pace, adjudication, measuring or ceiling."""
     if part not in statistics.SECTIONS:
         raise Missing("There is no such part of the statistics.")
-    return [_table(each) for each in statistics.section(session, campaign, part, utcnow().date()).tables]
+    return [_table(each) for each in statistics.section(session, campaign, part, utcnow().date(), wait=True).tables]
 
 
 def _table(table: Table) -> TableShape:

@@ -85,7 +85,7 @@ def download(request: Request, campaign: CampaignSeen, name: str, session: Readi
     rows = [
         line
         for each in parts
-        for table in statistics.section(session, campaign, each, utcnow().date()).tables
+        for table in statistics.section(session, campaign, each, utcnow().date(), wait=True).tables
         for line in _lines(each, table, people, locale)
     ]
     return Response(

@@ -79,7 +79,12 @@ def test_a_revealed_round_tells_who_agreed_with_whom_by_no_name(
     assert [text[letter] for [letter] in mine["before"]["groups"]] == ["回答0", "回答1", "回答2", "回答3"]
     assert next(each for each in result["before"] if each["name"] == "pair_agreement")["value"] == 5 / 6
     again = {**ORDER, "groups": [[x] for x in sorted(text, key=lambda x: ["1", "0", "2", "3"].index(text[x][-1]))]}
-    answer = li.put(f"/api/v1/assignments/{turn['assignment_id']}/ranking", json={**again, "key": "again-and-again-1"})
+    place = f"/api/v1/assignments/{turn['assignment_id']}"
+    again["key"] = "again-and-again-1"
+    is_problem(li.put(f"{place}/ranking", json=again), 409)  # in letters from before the round was revealed
+    is_problem(li.put(f"{place}/draft", json={"revision": 0, "fields": {"place-a": "1"}}), 409)
+    assert li.get(place).json()["round"] == found.id
+    answer = li.put(f"{place}/ranking", json={**again, "round": found.id})
     assert answer.status_code == 200, answer.text
     result = li.get(path).json()
     assert next(each for each in result["before"] if each["name"] == "pair_agreement")["value"] == 5 / 6

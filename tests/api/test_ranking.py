@@ -170,12 +170,15 @@ def test_a_new_version_of_the_guideline_is_got_before_the_next_turn(
     program: Program, imported: Campaign, database: Database, cast: Cast
 ) -> None:
     client, path = program("li"), f"/api/v1/ranking/campaigns/{imported.id}"
-    assert client.get(f"{path}/guideline").json()["version"] == 1
+    reserve(client, imported)
     with database.writing() as session:
         campaigns.revise_guideline(session, campaigns.get(session, imported.id), "先看准确。", actor_id=cast.sun.id)
     is_problem(client.post(f"{path}/next"), 409)
     shown = client.get(f"{path}/guideline").json()
     assert (shown["version"], shown["before"]["version"], shown["before"]["text"]) == (2, 1, "先看安全。")
+    is_problem(client.post(f"{path}/next"), 409)  # to look at it is not yet to have read it
+    is_problem(client.post(f"{path}/guideline/read", json={"version": 3}), 404)
+    assert client.post(f"{path}/guideline/read", json={"version": 2}).status_code == 204
     assert client.get(f"{path}/guideline").json()["before"] is None
     held = reserve(client, imported)
     client.put(f"/api/v1/assignments/{held['id']}/ranking", json={**ORDER, "key": KEY})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import combinations
 
 import pytest
@@ -208,3 +208,27 @@ def test_who_is_away_without_being_paused_holds_nobody_up(session: Session, cast
     states = session.scalars(select(Turn.state)).all()
     assert states.count(TurnState.SETTLED) == 20
     assert states.count(TurnState.ONE_RANKING) == 0
+
+
+def test_a_place_that_is_reclaimed_as_its_doctor_returns_is_given_to_them_anew(
+    database: Database, cast: Cast, campaign: Campaign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if database.is_sqlite:
+        pytest.skip("one writes at a time there")
+    add_turns(database, campaign, 1)
+    with database.writing() as session:
+        assert places.reserve_next(session, cast.li, campaign) is not None
+    later = utcnow() + timedelta(hours=2)
+    extend = places._extend
+
+    def too_late(session: Session, held: Assignment, of: Campaign, now: datetime) -> bool:
+        with database.writing() as other:
+            assert places.reclaim_expired(other, campaign.id, later) == 1
+        return extend(session, held, of, now)
+
+    monkeypatch.setattr(places, "_extend", too_late)
+    with database.writing() as session:
+        again = places.reserve_next(session, cast.li, campaign, later)
+        assert again is not None
+        assert (again.state, again.place) == (AssignmentState.RESERVED, 1)
+    assert_books_balance(database)
