@@ -30,7 +30,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Draws the campaigns, the arrivals and the rankings")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A look: two small sizes, one round of six seconds")] = False,
 ) -> None:
-    """The growth of DESIGN.md, section 9."""
+    """The same load on campaigns of three sizes."""
     stretch, rounds = (QUICK, 1) if quick else (WHOLE, ROUNDS)
     try:
         with databases("postgresql") as new_database:

@@ -28,7 +28,7 @@ def main(
     seed: Annotated[int, typer.Option(help="Draws the campaign, the arrivals and the rankings")] = 0,
     quick: Annotated[bool, typer.Option("--quick", help="A look: a tenth of the turns, ten seconds")] = False,
 ) -> None:
-    """The load of DESIGN.md, section 9."""
+    """Doctors at work on a large campaign, 100 requests a second."""
     stretch = QUICK if quick else WHOLE
     try:
         with databases(backend) as new_database:

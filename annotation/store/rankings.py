@@ -10,7 +10,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Executable, String, bindparam, delete, select, update
+from sqlalchemy import Executable, String, bindparam, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, joinedload, lazyload
@@ -61,7 +61,8 @@ _LATEST = (
     .options(WITHOUT_TEXT)
 )
 _DRAFT_DONE = delete(Draft).where(Draft.assignment_id == bindparam("of")).execution_options(synchronize_session=False)
-_BY_THIS_WINDOW = Draft.body["key"].as_string() == bindparam("window", type_=String)
+_WINDOW = func.coalesce(func.nullif(Draft.body["window"].as_string(), ""), Draft.body["key"].as_string())
+_BY_THIS_WINDOW = bindparam("window", type_=String) == _WINDOW
 _SAVED_AGAIN = (
     update(Draft)
     .where(Draft.assignment_id == bindparam("of"), (Draft.revision == bindparam("known")) | _BY_THIS_WINDOW)
@@ -157,12 +158,19 @@ def save_draft(session: Session, assignment: Assignment, revision: int, body: di
     """Keeps the form as it stands and renews the lease; returns the new revision.
 
     ``revision`` is the one that the form was loaded with or last saved as; a tab that is behind raises Conflict. A body
-    with the ``key`` of the window that saved last is never behind: the answer to its own save may have been lost.
+    of the ``window`` that saved last, by its ``key`` where it has no name, is never behind: the answer to its own save
+    may have been lost, or a page that was loaded again overtaken by it.
     """
     if not places.renew(session, assignment):  # a correction has no lease, but is saved by one window at a time as well
         session.execute(select(Assignment.id).where(Assignment.id == assignment.id).with_for_update())
     saved = _SAVED_AGAIN if revision else _saved_first(session.get_bind().dialect.name)
-    values = {"of": assignment.id, "form": body, "now": utcnow(), "window": body.get("key"), "known": revision}
+    values = {
+        "of": assignment.id,
+        "form": body,
+        "now": utcnow(),
+        "window": body.get("window") or body.get("key"),
+        "known": revision,
+    }
     current: int | None = session.scalar(saved, values)
     if current is None:
         raise Conflict("This turn is open in another window that is further on: continue there, or reload this one.")

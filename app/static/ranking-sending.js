@@ -6,6 +6,7 @@ class RankingSending {
     this.form = form;
     this.words = words;
     this.view = view;
+    form.elements.window.value = RankingSending.windowId();
     this.active = new ActiveTime(Number(form.elements.active.value) || 0);
     this.saving = false;
     this.submitting = false;
@@ -72,11 +73,10 @@ class RankingSending {
   // the first may have arrived though its answer was lost, and then this one corrects it.
   keyForContent() {
     const content = this.content();
-    ["key", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
+    ["key", "window", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
     const now = content.toString();
     if (this.attempted !== null && this.attempted !== now) {
-      const random = crypto.getRandomValues(new Uint8Array(16));
-      this.form.elements.key.value = [...random].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      this.form.elements.key.value = RankingSending.random();
     }
     this.attempted = now;
   }
@@ -94,6 +94,18 @@ class RankingSending {
     if (told.back) { location.href = told.back; return; }
     LastRanking.keep(location.pathname);
     RankingSending.post(told.next);
+  }
+
+  static random() {
+    return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  }
+
+  // A page that is loaded again is the same window, which its own last save, still on its way then, must not outrun.
+  static windowId() {
+    const again = performance.getEntriesByType("navigation")[0]?.type === "reload";
+    const id = (again && sessionStorage.getItem("window")) || RankingSending.random();
+    sessionStorage.setItem("window", id);
+    return id;
   }
 
   static post(path) {

@@ -253,6 +253,7 @@ def calls_of_an_annotator() -> list[Step]:
     at = f"/api/v1{AT_WEB}"
     order = {"groups": [["B"], ["A"], ["C"], ["D"]], "boundaries": [{"ability": number} for number in (1, 2, 3)]}
     begin: list[Step] = [
+        ("POST", "/api/v1/ranking/campaigns/{campaign_id}/guideline/read", {"version": 1}),
         ("POST", "/api/v1/ranking/campaigns/{campaign_id}/next", {}),
         ("PUT", f"{at}/draft", {"fields": RANKED}),
     ]

@@ -177,6 +177,19 @@ def test_a_stale_tab_cannot_overwrite_a_newer_draft(
     assert draft.body == {"place.a": "2"}
 
 
+def test_a_page_that_was_loaded_again_is_not_behind_its_own_last_save(
+    session: Session, cast: Cast, campaign: Campaign, one_turn: Turn
+) -> None:
+    assignment = reserve(session, cast.li, campaign)
+    assert rankings.save_draft(session, assignment, 0, {"key": "before", "window": "one"}) == 1
+    assert rankings.save_draft(session, assignment, 0, {"key": "after", "window": "one"}) == 2
+    assert rankings.save_draft(session, assignment, 1, {"key": "after", "window": "one"}) == 3
+    for known in (0, 1):
+        with pytest.raises(Conflict):
+            rankings.save_draft(session, assignment, known, {"key": "elsewhere", "window": "another"})
+    assert rankings.save_draft(session, assignment, 3, {"key": "elsewhere", "window": "another"}) == 4
+
+
 def test_the_database_refuses_to_change_a_ranking(
     database: Database, session: Session, cast: Cast, campaign: Campaign, one_turn: Turn
 ) -> None:
