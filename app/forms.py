@@ -52,10 +52,15 @@ def fields_of(form: FormData) -> dict[str, str | list[str]]:
     return fields
 
 
+NO_ROUND = -1
+"""What a form says that names no round at all: not the same as naming none."""
+
+
 def take_round(fields: dict[str, str | list[str]], revealed: int | None) -> None:
     """Takes the revealed round out of a form, and requires it."""
-    said = fields.pop("round", "")
-    require_round(int(said) if isinstance(said, str) and said.isdecimal() and len(said) < 10 else None, revealed)
+    said = str(fields.pop("round", ""))
+    number = int(said) if said.isdecimal() and len(said) < 10 else NO_ROUND
+    require_round(number if said else None, revealed)
 
 
 def require_round(said: int | None, revealed: int | None) -> None:

@@ -45,3 +45,14 @@ def test_the_segments_joined_are_the_text_again() -> None:
 def test_what_a_response_says_is_escaped() -> None:
     segments, _ = differences("<b>甲", "<b>乙")
     assert str(marked(segments)) == "&lt;b&gt;<mark>甲</mark>"
+
+
+def test_texts_that_are_too_long_are_told_apart_by_how_they_begin_and_end() -> None:
+    same = "药" * 9_999
+    first, _ = differences(f"{same}甲水乙{same}", f"{same}丙水丁{same}")
+    assert [s.text for s in first if s.differs] == ["甲水乙"]
+    longer = "药" * 20_000
+    first, second = differences(f"{longer}甲水水水乙{longer}", f"{longer}丙水水水丁{longer}")
+    assert first == (Segment(longer, False), Segment("甲水水水乙", True), Segment(longer, False))
+    assert second == (Segment(longer, False), Segment("丙水水水丁", True), Segment(longer, False))
+    assert differences(longer * 2, longer * 2) == ((Segment(longer * 2, False),), (Segment(longer * 2, False),))
