@@ -242,8 +242,12 @@ def _cpu(plan: Plan) -> tuple[float, float, float]:
 
 
 def _used(pids: Sequence[int]) -> float:
-    times = [psutil.Process(pid).cpu_times() for pid in pids]
-    return float(sum(each.user + each.system for each in times))
+    total = 0.0
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):  # one of a database's workers may just have ended
+            times = psutil.Process(pid).cpu_times()
+            total += times.user + times.system
+    return total
 
 
 def _family(pids: Sequence[int]) -> list[int]:

@@ -12,6 +12,7 @@ class RankingSending {
     this.submitting = false;
     this.behind = false; // another window is further on
     this.attempted = null; // what was last sent under the form's key
+    this.wanted = false; // Enter was pressed while a submission was on its way
     this.retry = null; // what is tried again once the server is reached
     this.onRefused = () => {};
     addEventListener("online", () => this.again());
@@ -52,6 +53,7 @@ class RankingSending {
   async submit() {
     if (this.submitting) {
       if (this.retry) this.again();
+      else this.wanted = true;
       return;
     }
     const confirmation = this.form.querySelector("[name=confirmed]");
@@ -63,6 +65,7 @@ class RankingSending {
     this.view.speak(this.words.say("submitting"));
     const answer = await this.send(this.form.action, this.content(), () => { this.submitting = false; this.submit(); });
     if (!answer) return;
+    if (this.wantedAnother()) { this.submitting = false; this.submit(); return; }
     if (answer.ok) { this.goOn(await answer.json()); return; }
     this.submitting = false;
     this.saveSoon(); // the draft that waited for the submission is still to be saved
@@ -72,13 +75,25 @@ class RankingSending {
   // The same key for the same content, however often it is sent. What was changed since is a submission of its own:
   // the first may have arrived though its answer was lost, and then this one corrects it.
   keyForContent() {
-    const content = this.content();
-    ["key", "window", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
-    const now = content.toString();
+    const now = this.judged();
     if (this.attempted !== null && this.attempted !== now) {
       this.form.elements.key.value = RankingSending.random();
     }
     this.attempted = now;
+  }
+
+  // What was changed and submitted while the answer was awaited is submitted now, whatever the answer says.
+  wantedAnother() {
+    const wanted = this.wanted && this.attempted !== this.judged();
+    this.wanted = false;
+    return wanted;
+  }
+
+  // The ranking in the form, without what is sent beside it.
+  judged() {
+    const content = this.content();
+    ["key", "window", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
+    return content.toString();
   }
 
   async handBack(path, reason) {

@@ -1,0 +1,71 @@
+"""What is done while the answer to a submission is awaited, on a slow line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Route
+from sqlalchemy import select
+
+from annotation.abilities import Ability
+from annotation.ranking import Ranking
+from annotation.store import rankings
+from annotation.tables import Ranking as Stored
+from tests.browser.desk import Desk, a_desk
+from tests.browser.seat import Seat, a_browser
+from tests.browser.test_ranking_accessible import fill
+
+RANKED = ["a", "b", "c", "9", "9", "9"]
+FAULT = ["f", "a", "1"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
+    file = tmp_path / "zhongjing.sqlite3"
+    file.write_bytes(sqlite_template.read_bytes())
+    with a_desk(tmp_path / "home", f"sqlite:///{file}") as opened:
+        fill(opened)
+        yield opened
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_what_is_changed_and_submitted_meanwhile_is_a_correction(desk: Desk) -> None:
+    stored = meanwhile(desk, [*RANKED, "Enter"], ["n", "Enter"])
+    assert [each.none_acceptable for each in stored] == [False, True]
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_what_is_mended_and_submitted_meanwhile_is_kept_though_the_first_is_refused(desk: Desk) -> None:
+    stored = meanwhile(desk, [*RANKED, *FAULT, "Enter"], [*FAULT, "Enter"])
+    assert [each.marks for each in stored] == [{}]
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_a_second_enter_alone_stores_nothing_twice(desk: Desk) -> None:
+    stored = meanwhile(desk, [*RANKED, "Enter"], ["Enter", "Enter"])
+    assert [each.boundaries[0].ability for each in stored] == [Ability.WARM_TONE]
+
+
+def meanwhile(desk: Desk, before: Sequence[str], during: Sequence[str]) -> list[Ranking]:
+    """Presses these keys, and those while the answer to the first submission is held up; returns what was stored."""
+    held: list[Route] = []
+    with a_browser() as browser:
+        seat = Seat(browser, desk, "li")
+        seat.page.click("main button.primary")
+        seat.page.wait_for_url("**/assignments/*")
+        here = seat.page.url
+        seat.page.route("**/ranking", lambda route: held.append(route) if not held else route.continue_())
+        with seat.page.expect_request("**/ranking"):
+            seat.press(before)
+        seat.press(during)
+        held[0].continue_()
+        seat.page.wait_for_url(lambda url: url != here)
+        seat.page.wait_for_load_state()
+    with desk.database.reading() as session:
+        mine = select(Stored).where(Stored.assignment_id == int(here.rpartition("/")[2])).order_by(Stored.version)
+        return [rankings.read(each) for each in session.scalars(mine)]
