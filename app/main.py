@@ -28,6 +28,7 @@ from app.api.document import document_of
 from app.api.main import make_api
 from app.bell import Bell
 from app.deps import LoginRequiredError, submitted_form
+from app.lane import BusyError
 from app.render import STATIC, page, wants_fragment
 from app.routes import ROUTERS
 from app.security import Guard, TooLargeError
@@ -86,6 +87,7 @@ def _handle_refusals(app: FastAPI) -> None:
     app.add_exception_handler(TooLargeError, _too_large)
     app.add_exception_handler(DataError, _beyond_the_database)
     app.add_exception_handler(OverflowError, _beyond_the_database)
+    app.add_exception_handler(BusyError, _busy)
     app.add_exception_handler(OperationalError, _database_away)
     app.add_exception_handler(PoolTimeoutError, _database_away)
     app.add_exception_handler(Exception, _failed)
@@ -151,6 +153,12 @@ def _beyond_the_database(request: Request, error: Exception) -> Response:
 def _no_id(part: str) -> bool:
     number = part.lstrip("-")
     return number.isdecimal() and (len(number) > 10 or int(number) > LARGEST_ID)
+
+
+def _busy(request: Request, _error: Exception) -> Response:
+    log.error("too much at once: %s %s waited in vain", request.method, request.url.path)
+    message = words.N_("Too much is going on here at the moment. What you entered stays in the page: try again.")
+    return _later(_refusal(request, 503, message), seconds=5)
 
 
 def _database_away(request: Request, error: Exception) -> Response:

@@ -20,6 +20,7 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import i18n
+from app.lane import BusyError
 from app.security import TooLargeError
 from app.words import N_
 
@@ -32,6 +33,7 @@ STATUS: dict[type[Refused], int] = {Missing: 404, Conflict: 409, Invalid: 422}
 NO_PLACE = N_("There is nothing at this address, or it is not yours to see. The addresses are listed at /api.")
 NOT_SO = N_("This cannot be asked for in this way. The operations of each address are listed at /api.")
 AWAY = N_("The database cannot be reached at the moment. Nothing was changed: send the same again in a few seconds.")
+BUSY = N_("Too much is going on here at the moment. Nothing was changed: send the same again in a few seconds.")
 COLLIDED = N_("Others wrote here at the same moment. Nothing was changed: send the same again in a second.")
 FAILED = N_("Something went wrong here. It is noted under number {number}; tell it to your admin.")
 MISFIT = N_("The request does not fit what this operation takes: mend what is listed under errors.")
@@ -85,6 +87,7 @@ def install(api: FastAPI) -> None:
         TooLargeError: _too_large,
         DataError: _beyond_the_database,
         OverflowError: _beyond_the_database,
+        BusyError: _busy,
         OperationalError: _database_away,
         PoolTimeoutError: _database_away,
         Exception: _failed,
@@ -156,6 +159,11 @@ def _beyond_the_database(request: Request, error: Exception) -> Response:
 def _no_id(part: str) -> bool:
     number = part.lstrip("-")
     return number.isdecimal() and (len(number) > 10 or int(number) > LARGEST_ID)
+
+
+def _busy(request: Request, _error: Exception) -> Response:
+    log.error("too much at once: %s %s waited in vain", request.method, request.url.path)
+    return problem(request, 503, BUSY, headers={"retry-after": "5"})
 
 
 def _database_away(request: Request, error: Exception) -> Response:
