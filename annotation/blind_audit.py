@@ -58,6 +58,12 @@ def groups_of(steps: Sequence[Step], k: int) -> tuple[tuple[int, ...], ...]:
     return (*groups, tuple(left)) if steps and len(left) == 1 else tuple(groups)
 
 
+def steps_of(groups: Sequence[Sequence[int]]) -> tuple[Step, ...]:
+    """The steps that place a whole order; the last response, where it stands alone, falls into its place."""
+    steps = [(response, place > 0) for group in groups for place, response in enumerate(group)]
+    return tuple(steps[:-1] if groups and len(groups[-1]) == 1 else steps)
+
+
 def place(opinion: Opinion, response: int, k: int, *, level: bool) -> Opinion:
     """Places a response next, or level with the one before; the last, which fell into its place, can be levelled.
 

@@ -26,6 +26,7 @@ class Event(enum.StrEnum):
 
     TURN_SETTLED = "turn.settled"
     TURN_REOPENED = "turn.reopened"
+    TURN_OVERTURNED = "turn.overturned"
     TURN_CONTESTED = "turn.contested"
     CAMPAIGN_FINISHED = "campaign.finished"
     SNAPSHOT_FROZEN = "snapshot.frozen"

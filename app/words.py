@@ -67,6 +67,7 @@ WORDS = {
     "given up": N_("given up"),
     "turn.settled": N_("a turn is settled"),
     "turn.reopened": N_("a decision about a turn is taken back"),
+    "turn.overturned": N_("a blind audit overturns what two doctors agreed on"),
     "turn.contested": N_("a turn waits for a third expert"),
     "campaign.finished": N_("nothing is left in a campaign"),
     "snapshot.frozen": N_("a snapshot is frozen"),

@@ -13,9 +13,10 @@ from annotation import blind_audit as rules
 from annotation.abilities import Ability
 from annotation.adjudication import Case
 from annotation.db import utcnow
+from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
-from annotation.store import audit, places, rankings, review_queue, reviews
+from annotation.store import audit, hooks, places, rankings, review_queue, reviews
 from annotation.tables import SettledBy, Turn
 
 
@@ -71,6 +72,19 @@ def none_acceptable(session: Session, review: Adjudication, version: int) -> Non
     _save(session, review, version, replace(before, none_acceptable=True))
 
 
+def order(session: Session, review: Adjudication, version: int, own: Ranking) -> None:
+    """Says the auditor's whole order at once, which stands from then on; what decides in it is asked later."""
+    places.lock_turn(session, review.turn_id)
+    before = opinion_of(review)
+    if before.fixed:
+        raise Invalid("Your own order stands already: it was said blind, so it stays as it is.")
+    if own.has_ties and not review.turn.campaign.ties_allowed:
+        raise Invalid("This campaign allows no ties: put every response in a group of its own.")
+    steps, none = rules.steps_of(own.groups), own.none_acceptable
+    _save(session, review, version, replace(before, steps=steps, none_acceptable=none, fixed=True))
+    _end_if_whole(session, review)
+
+
 def fix(session: Session, review: Adjudication, version: int) -> None:
     """Lets the own order stand; only now anything is compared. Where nothing differs the audit is done."""
     places.lock_turn(session, review.turn_id)
@@ -113,10 +127,13 @@ def take_back(session: Session, review: Adjudication, version: int) -> None:
     if review.state is not ReviewState.DECIDED:
         _save(session, review, version, rules.take_back(opinion_of(review)))
         return
-    if opinion_of(review).overturns is None:
+    overturned = opinion_of(review).overturns
+    if overturned is None:
         raise Conflict("The audit confirmed what both say, so there is nothing to take back.")
     turn = reviews.unsettle(session, review, version)
     turn.settled_by = SettledBy.AGREED
+    if overturned:
+        hooks.overturned(session, turn, taken_back=True)
     back = replace(opinion_of(review), overturns=None, reason="", abilities=(), rewrite=None)
     _save(session, review, review.version, back)
     audit.record(session, review.adjudicator_id, "decision taken back", f"turn {turn.id}")
@@ -183,6 +200,8 @@ def _end_if_whole(session: Session, review: Adjudication, now: datetime | None =
         author = review.adjudicator_id
         session.add(Rewrite(turn_id=turn.id, adjudication_id=review.id, author_id=author, text=opinion.rewrite))
         turn.settled_by = SettledBy.REWRITTEN
+    if overturned:
+        hooks.overturned(session, turn, taken_back=False)
     audit.record(session, review.adjudicator_id, "turn audited", f"turn {turn.id}", overturned=overturned)
 
 

@@ -101,6 +101,14 @@ def reopened(session: Session, turn: Turn) -> None:
     tell(session, Event.TURN_REOPENED, **_about(turn))
 
 
+def overturned(session: Session, turn: Turn, *, taken_back: bool) -> None:
+    """Tells that a blind audit put its own in place of what two agreed on, or that this was taken back.
+
+    The turn is settled before and after, by other pairs.
+    """
+    tell(session, Event.TURN_OVERTURNED, **_about(turn), settled_by=turn.settled_by, taken_back=taken_back)
+
+
 def get(session: Session, webhook_id: int) -> Webhook:
     """The hook; raises Missing."""
     found = session.get(Webhook, webhook_id)

@@ -53,9 +53,12 @@ def runs(
     return _newest(session, wanted, Run.id, before, limit)
 
 
-def models(session: Session, before: int | None, limit: int) -> Sequence[Checkpoint]:
-    """Registered models, newest first."""
-    return _newest(session, select(Checkpoint), Checkpoint.id, before, limit)
+def models(session: Session, run_id: int | None, before: int | None, limit: int) -> Sequence[Checkpoint]:
+    """Registered models, or those that one run left behind, newest first."""
+    wanted = select(Checkpoint)
+    if run_id is not None:
+        wanted = wanted.where(Checkpoint.run_id == run_id)
+    return _newest(session, wanted, Checkpoint.id, before, limit)
 
 
 def data_sets(session: Session, before: int | None, limit: int) -> Sequence[DataSet]:

@@ -40,7 +40,7 @@ def open_next(session: Session, user: User, now: datetime | None = None, *, audi
     _one_window_at_a_time(session, user.id)
     held = _held_by(session, user)
     if held is not None and held.kind is ReviewKind.AUDIT and not audits:
-        raise Conflict("You have a turn open in the browser that you order alone: finish it or hand it back there.")
+        raise Conflict("You have a turn open that you order alone: finish it, hand it back, or ask with audits=true.")
     if held is not None:
         held.leased_until = now + REVIEW_LEASE
         return held

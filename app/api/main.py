@@ -8,6 +8,7 @@ from starlette.datastructures import State
 
 from annotation.store import people as people_store
 from app.api import (
+    blind_audit,
     calibration,
     campaigns,
     foreign_rankings,
@@ -42,6 +43,7 @@ ROUTERS = [
         history,
         revealed,
         review,
+        blind_audit,
         campaigns,
         foreign_rankings,
         places,

@@ -18,7 +18,7 @@ from app.words import N_
 Row = TypeVar("Row")
 Item = TypeVar("Item")
 
-MOST = 200
+MOST, MOST_ROWS = 200, 2**31
 BAD_CURSOR = N_("This cursor is not one of ours: leave it out to begin again.")
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before; left out: the first page")]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="How many at most")]
@@ -53,6 +53,14 @@ def number_in(cursor: str | None) -> int | None:
         case [int() as number]:
             return number
     raise Invalid(BAD_CURSOR)
+
+
+def place_in(cursor: str | None) -> int:
+    """How many rows of a file come before the page; raises Invalid for a cursor that is none."""
+    place = number_in(cursor) or 0
+    if not 0 <= place < MOST_ROWS:
+        raise Invalid(BAD_CURSOR)
+    return place
 
 
 def score_in(cursor: str | None) -> tuple[float, int] | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 
 from annotation import adjudication as rules
@@ -15,7 +15,17 @@ from annotation.ranking import Pair, Ranking, Relation
 from annotation.refusals import Conflict, Invalid
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import doubts, listing, review_queue, reviews
+from app.api.blind_audit import BlindAuditShape, shown_audit
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.review_shapes import (
+    RewriteAnswer,
+    ToldDoubt,
+    Version,
+    in_letters,
+    pair_shape,
+    seen_from,
+    told_doubts,
+)
 from app.api.shapes import (
     AbilityNumber,
     Given,
@@ -41,8 +51,9 @@ GONE = N_("This turn went back to the queue because nobody worked on it for a wh
 class QueueShape(BaseModel):
     """What waits for you."""
 
-    waiting: int
-    oldest: datetime | None = Field(description="Since when the oldest waits")
+    waiting: int = Field(description="Contested turns")
+    oldest: datetime | None = Field(description="Since when the oldest of those waits")
+    audits: int = Field(description="Agreed turns to be ordered blind")
 
 
 class Claim(BaseModel):
@@ -63,19 +74,11 @@ class QuestionShape(BaseModel):
     suggestion: Relation | None = Field(None, description="What the priority rule suggests, where it is shown")
 
 
-class ToldDoubt(BaseModel):
-    """What you found unclear about an ability at this turn."""
-
-    ability: AbilityNumber
-    note: str
-    reply: str
-    closed_at: datetime | None = Field(description="null while it waits for an answer")
-
-
 class ReviewShape(BaseModel):
     """A turn before you: both rankings, not whose they are, and the question that is open."""
 
     id: int
+    kind: Literal[ReviewKind.CONTESTED]
     version: int = Field(description="Send it with every answer; it tells one that comes from an older page")
     state: ReviewState
     campaign_id: int
@@ -96,14 +99,9 @@ class Decided(BaseModel):
     """A turn that you have decided."""
 
     id: int
+    kind: ReviewKind
     campaign_id: int
     decided_at: datetime | None
-
-
-class Version(Given):
-    """The review as you know it."""
-
-    version: int = Field(ge=0, le=2**31 - 1, description="That of the review as you have read it")
 
 
 class OutcomeAnswer(Version):
@@ -123,13 +121,6 @@ class PairAnswer(Version):
     ability: AbilityNumber | None = None
 
 
-class RewriteAnswer(Version):
-    """What the model should have said."""
-
-    kind: Literal["rewrite"]
-    text: Words = Field(min_length=1, max_length=100_000)
-
-
 class UnlockAnswer(Version):
     """Why what both agree on is opened again."""
 
@@ -144,24 +135,34 @@ class Doubt(Given):
     note: Words = Field(min_length=1, max_length=2000)
 
 
+AnyReview = Annotated[ReviewShape | BlindAuditShape, Field(discriminator="kind")]
 Answer = Annotated[OutcomeAnswer | PairAnswer | RewriteAnswer | UnlockAnswer, Field(discriminator="kind")]
 
 
 @router.get("/review/queue")
 def get_queue(user: Adjudicator, session: Reading) -> QueueShape:
-    """How many contested turns wait for you"""
+    """How many contested turns wait for you, and how many to be ordered blind"""
     found = review_queue.queue(session, user)
-    return QueueShape(waiting=found.contested, oldest=found.oldest)
+    return QueueShape(waiting=found.contested, oldest=found.oldest, audits=found.audits)
 
 
 @router.post("/review/next", responses={204: {"description": "Nothing waits for you."}})
-def open_next(user: Adjudicator, session: Writing, response: Response) -> ReviewShape | None:
-    """Open the next contested turn: the one you hold, else a new one; 204 where none waits"""
-    review = reviews.open_next(session, user, audits=False)
+def open_next(
+    user: Adjudicator,
+    session: Writing,
+    response: Response,
+    audits: Annotated[bool, Query(description="Also agreed turns, drawn to be ordered blind")] = False,
+) -> AnyReview | None:
+    """Open the next turn: the one you hold, else a new one; 204 where none waits
+
+    With `audits` the queue draws between contested turns and blind audits, as it does in the browser; `kind` says
+    which of them came.
+    """
+    review = reviews.open_next(session, user, audits=audits)
     if review is None:
         response.status_code = 204
         return None
-    return _shown(session, review)
+    return _any_shown(session, review)
 
 
 @router.get("/review/decided")
@@ -172,9 +173,9 @@ def list_decided(user: Adjudicator, session: Reading, cursor: Cursor = None, lim
 
 
 @router.get("/reviews/{review_id}")
-def get_review(review: SeenReview, session: Reading) -> ReviewShape:
-    """One of your reviews"""
-    return _shown(session, review)
+def get_review(review: SeenReview, session: Reading) -> AnyReview:
+    """One of your reviews: a contested turn, or a blind audit"""
+    return _any_shown(session, review)
 
 
 @router.post("/reviews/{review_id}/answers")
@@ -229,7 +230,8 @@ def raise_doubt(review: OwnReview, session: Writing, given: Doubt) -> None:
 
 
 def _decided(review: Adjudication) -> Decided:
-    return Decided(id=review.id, campaign_id=review.turn.campaign_id, decided_at=review.decided_at)
+    campaign_id = review.turn.campaign_id
+    return Decided(id=review.id, kind=review.kind, campaign_id=campaign_id, decided_at=review.decided_at)
 
 
 def _pair_answer(review: Adjudication, given: PairAnswer) -> rules.Answer:
@@ -240,16 +242,21 @@ def _pair_answer(review: Adjudication, given: PairAnswer) -> rules.Answer:
     return rules.Answer(_pair(first, second), told, Ability(given.ability) if given.ability else None)
 
 
-def _shown(session: Reading, review: Adjudication) -> ReviewShape:
+def _any_shown(session: Reading, review: Adjudication) -> ReviewShape | BlindAuditShape:
     if review.state is ReviewState.RELEASED:
         raise Conflict(GONE)
-    if review.kind is ReviewKind.AUDIT:  # its own order comes before anything that others said
-        raise Conflict("This turn is ordered blind, which is done in the browser.")
+    if review.kind is ReviewKind.AUDIT:
+        return shown_audit(session, review)
+    return _shown(session, review)
+
+
+def _shown(session: Reading, review: Adjudication) -> ReviewShape:
     case, said = reviews.case_of(session, review), reviews.decisions_of(review)
     letters = letters_of(review.response_order)
     sides = [side for side in (case.first, case.second) if side is not None]
     return ReviewShape(
         id=review.id,
+        kind=ReviewKind.CONTESTED,
         version=review.version,
         state=review.state,
         campaign_id=review.turn.campaign_id,
@@ -257,19 +264,16 @@ def _shown(session: Reading, review: Adjudication) -> ReviewShape:
         turn=shown_turn(review.turn, review.response_order),
         rankings=[write_order(side, letters) for side in sides],
         agreed=[
-            _pair_shape(pair, relation, case.ability_for(pair, relation), letters)
+            pair_shape(pair, relation, case.ability_for(pair, relation), letters)
             for pair, relation in case.agreed.items()
         ],
-        contested=[_in_letters(pair, letters) for pair in case.to_settle],
+        contested=[in_letters(pair, letters) for pair in case.to_settle],
         none_acceptable=said.none_acceptable,
-        answers=[_pair_shape(each.pair, each.relation, each.ability, letters) for each in said.answers],
+        answers=[pair_shape(each.pair, each.relation, each.ability, letters) for each in said.answers],
         rewrite=said.rewrite,
         unlocked_because=review.decisions.get("unlocked_because"),
         question=_question(review.id, case, said, letters, sides),
-        doubts=[
-            ToldDoubt(ability=each.ability, note=each.note, reply=each.reply, closed_at=each.closed_at)
-            for each in doubts.raised_by(session, review)
-        ],
+        doubts=told_doubts(session, review),
     )
 
 
@@ -299,19 +303,8 @@ def _question(
     )
 
 
-def _in_letters(pair: Pair, letters: Mapping[int, str]) -> tuple[str, str]:
-    first, second = sorted(letters[response] for response in pair)
-    return first, second
-
-
-def _pair_shape(pair: Pair, relation: Relation, ability: Ability | None, letters: Mapping[int, str]) -> PairShape:
-    first, second = sorted(pair, key=lambda response: letters[response])
-    seen = relation if first == pair[0] else relation.mirrored
-    return PairShape(first=letters[first], second=letters[second], relation=seen, ability=ability)
-
-
 def _seen(relation: Relation | None, pair: Pair, first: int) -> Relation | None:
-    return relation if relation is None or pair[0] == first else relation.mirrored
+    return None if relation is None else seen_from(relation, pair, first)
 
 
 def _pair(one: int, other: int) -> Pair:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from itertools import islice
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
@@ -13,12 +14,13 @@ from annotation.run_tables import CheckpointKind, DataSetKind, Run, RunKind, Run
 from annotation.store import data_sets, listing, runs
 from app import registering
 from app.api.campaigns import FILE_BODY, file_sent
-from app.api.paging import Cursor, Limit, Page, number_in, page_of
-from app.api.shapes import Given, Words
+from app.api.paging import Cursor, Limit, Page, number_in, page_of, place_in
+from app.api.shapes import Exchange, Given, Words
 from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
-from app.routes.runs import wanted
+from app.routes.runs import NEEDS, samples_of, wanted
 from rlhf.config import CONFIGS, ConfigError
-from workers.queue import wake
+from rlhf.records import read_rows
+from workers.queue import TRAINING, wake
 
 router = APIRouter(tags=["runs"])
 
@@ -74,6 +76,48 @@ class LogShape(BaseModel):
     """The end of what a run has printed."""
 
     text: str
+
+
+class Answered(BaseModel):
+    """What a model answered, and what the reward model says of it."""
+
+    text: str
+    score: float
+    tokens: int
+    ended: bool = Field(description="Whether the answer came to its end by itself")
+    kl: float = Field(description="Divergence from the model before, nats a response")
+
+
+class Compared(BaseModel):
+    """A held-out prompt answered before the training and after it, drawn with the same seed."""
+
+    dialogue: str
+    number: int = Field(description="Which turn of the dialogue, from 1")
+    department: str
+    history: list[Exchange]
+    message: str
+    before: Answered
+    after: Answered
+
+
+class WorkerShape(BaseModel):
+    """A training worker that was heard of lately."""
+
+    name: str
+    seen_at: datetime
+
+
+class StageShape(BaseModel):
+    """A kind of run: what it starts from, and its settings."""
+
+    kind: RunKind
+    snapshot: Literal["required", "optional"] | None
+    data_set: Literal["required", "optional"] | None
+    data_set_kind: DataSetKind | None = Field(description="What the rows of its data set are")
+    campaign: bool = Field(description="Whether it works on the turns of a campaign")
+    models: list[CheckpointKind] = Field(description="The models that it needs")
+    optional_models: list[CheckpointKind]
+    settings: dict[str, Any] = Field(description="The JSON schema of its settings, with their defaults")
 
 
 class ModelShape(BaseModel):
@@ -162,10 +206,36 @@ def get_log(run: RunSeen, session: Reading) -> LogShape:
     return LogShape(text=runs.log_tail(session, run.id))
 
 
+@router.get("/runs/{run_id}/comparison")
+def list_compared(run: RunSeen, settings: WebSettings, cursor: Cursor = None, limit: Limit = 50) -> Page[Compared]:
+    """The same questions answered before and after a run, those whose score changed most first."""
+    begin = place_in(cursor)
+    rows = list(islice(enumerate(read_rows(samples_of(settings, run)), start=1), begin, begin + limit + 1))
+    return page_of(rows, limit, lambda row: _compared(row[1]), lambda row: (row[0],))
+
+
+@router.get("/stages")
+def list_stages(_user: Admin) -> list[StageShape]:
+    """What each kind of run starts from, and the settings that it takes."""
+    return [_stage(kind) for kind in RunKind]
+
+
+@router.get("/workers")
+def list_workers(_user: Admin, session: Reading) -> list[WorkerShape]:
+    """The training workers that listen; where none does, runs wait."""
+    return [WorkerShape(name=each.name, seen_at=each.seen_at) for each in runs.listening(session, TRAINING)]
+
+
 @router.get("/models")
-def list_models(_user: Admin, session: Reading, cursor: Cursor = None, limit: Limit = 50) -> Page[ModelShape]:
+def list_models(
+    _user: Admin,
+    session: Reading,
+    run_id: Annotated[int | None, Query(description="Only what this run left behind")] = None,
+    cursor: Cursor = None,
+    limit: Limit = 50,
+) -> Page[ModelShape]:
     """Every registered model, newest first."""
-    rows = listing.models(session, number_in(cursor), limit + 1)
+    rows = listing.models(session, run_id, number_in(cursor), limit + 1)
     names = ModelShape.model_fields
     return page_of(rows, limit, lambda row: ModelShape(**{n: getattr(row, n) for n in names}), lambda row: (row.id,))
 
@@ -191,6 +261,25 @@ def register_data_set(
     kept = registering.keep_data(settings.data_sets, name, data, kind)
     made = data_sets.add(session, name, kind, str(kept.path), kept.sha256, kept.rows, actor_id=user.id)
     return DataSetShape(**{n: getattr(made, n) for n in DataSetShape.model_fields})
+
+
+def _compared(row: dict[str, Any]) -> Compared:
+    history = [Exchange(patient=patient, doctor=doctor) for patient, doctor in row["history"]]
+    return Compared.model_validate(row | {"history": history})
+
+
+def _stage(kind: RunKind) -> StageShape:
+    needs = NEEDS[kind]
+    return StageShape(
+        kind=kind,
+        snapshot="required" if needs.snapshot else "optional" if needs.snapshot_optional else None,
+        data_set=None if needs.data is None else "optional" if needs.data_optional else "required",
+        data_set_kind=needs.data,
+        campaign=bool(needs.campaign),
+        models=list(needs.models),
+        optional_models=list(needs.optional_models),
+        settings=CONFIGS[kind.value].model_json_schema(),
+    )
 
 
 def _values(given: NewRun) -> dict[str, str]:

@@ -21,6 +21,7 @@ router = APIRouter(tags=["webhooks"])
 Told = Literal[
     Event.TURN_SETTLED,
     Event.TURN_REOPENED,
+    Event.TURN_OVERTURNED,
     Event.TURN_CONTESTED,
     Event.CAMPAIGN_FINISHED,
     Event.SNAPSHOT_FROZEN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,8 +18,10 @@ from annotation.store.runs import NewRun
 from annotation.tables import TurnState
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.render import page, say
+from app.settings import Settings
 from app.words import N_
-from rlhf.config import CONFIGS, ConfigError, Settings
+from rlhf.config import CONFIGS, ConfigError
+from rlhf.config import Settings as StageSettings
 from rlhf.records import read_rows
 from workers.queue import TRAINING, wake
 
@@ -140,11 +143,17 @@ def cancel(run_id: int, user: Admin, session: Writing) -> Response:
 @router.get("/{run_id}/comparison")
 def comparison(request: Request, run: RunSeen, settings: WebSettings) -> HTMLResponse:
     """The same questions answered before and after, those that changed most first."""
+    file = samples_of(settings, run)
+    samples = list(islice(read_rows(file), SHOWN_SAMPLES))
+    return page(request, "admin/comparison.html", run=run, samples=samples)
+
+
+def samples_of(settings: Settings, run: Run) -> Path:
+    """The file of what a run has answered before and after; raises Missing where it compared nothing."""
     file = settings.runs / str(run.id) / "samples.jsonl"
     if not file.exists():
         raise Missing("This run has no answers to compare.")
-    samples = list(islice(read_rows(file), SHOWN_SAMPLES))
-    return page(request, "admin/comparison.html", run=run, samples=samples)
+    return file
 
 
 def _run_context(session: Reading, run: Run) -> dict[str, Any]:
@@ -206,7 +215,7 @@ def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
     }
 
 
-def _described(config: type[Settings]) -> list[dict[str, Any]]:
+def _described(config: type[StageSettings]) -> list[dict[str, Any]]:
     """The settings of a stage as the form shows them."""
     return [
         {
@@ -225,7 +234,7 @@ def _choices(field: FieldInfo) -> list[str]:
     return [str(choice) for choice in getattr(field.annotation, "__args__", ())]
 
 
-def _settings_from(values: dict[str, str], config: type[Settings]) -> dict[str, Any]:
+def _settings_from(values: dict[str, str], config: type[StageSettings]) -> dict[str, Any]:
     """The settings that a form says; an empty field is the default, a missing flag is off."""
     told: dict[str, Any] = {}
     for name, field in config.model_fields.items():
@@ -237,7 +246,7 @@ def _settings_from(values: dict[str, str], config: type[Settings]) -> dict[str, 
     return told
 
 
-def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: Settings) -> NewRun:
+def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: StageSettings) -> NewRun:
     """The run that a form describes; raises Invalid where something it starts from is not chosen."""
     needs = NEEDS[kind]
     config = settings.model_dump(mode="json")

@@ -19,9 +19,10 @@ from annotation.blind_audit import (
     own_ranking,
     place,
     settled,
+    steps_of,
     take_back,
 )
-from annotation.ranking import Boundary, Ranking, Relation, parse_order
+from annotation.ranking import Boundary, Ranking, Relation, parse_order, weak_orders
 
 A, B, C, D = range(4)
 
@@ -55,6 +56,17 @@ def test_the_last_one_can_be_levelled_with_the_one_before() -> None:
 def test_a_step_that_is_not_open_is_refused(steps: tuple[str, ...]) -> None:
     with pytest.raises(NoSuchStepError):
         placing(*steps)
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_a_whole_order_is_the_one_that_its_steps_place(k: int) -> None:
+    assert steps_of(((D,), (B,), (A, C))) == ((D, False), (B, False), (A, False), (C, True))
+    assert steps_of(((D,), (B,), (A,), (C,))) == ((D, False), (B, False), (A, False))
+    for order in weak_orders(k):
+        opinion = Opinion()
+        for response, level in steps_of(order):
+            opinion = place(opinion, response, k, level=level)
+        assert groups_of(opinion.steps, k) == order
 
 
 def test_the_own_order_is_fixed_before_anything_is_compared() -> None:

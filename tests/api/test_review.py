@@ -9,11 +9,10 @@ from starlette.testclient import TestClient
 
 from annotation.db import Database, utcnow
 from annotation.review_tables import Adjudication
-from annotation.store import reviews, turns
+from annotation.store import turns
 from annotation.tables import Campaign, TurnState
 from tests.api.conftest import Program, contest, rank
 from tests.api.test_access import is_problem
-from tests.conftest import Cast
 
 CONTENT = {"first": "回答0", "second": "回答1"}
 
@@ -189,26 +188,3 @@ def test_a_policy_settles_what_needs_no_third_expert_under_it(program: Program, 
     assert program("sun").put(f"{path}/review-policy", json=given).json()["settled"] == 1
     assert program("sun").get(path).json()["review_policy"] == "beyond a distance"
     assert program("zhao").get("/api/v1/review/queue").json()["waiting"] == 0
-
-
-def test_nothing_that_others_said_is_told_of_a_turn_that_is_ordered_blind(
-    program: Program, imported: Campaign, database: Database, cast: Cast
-) -> None:
-    for login in ("li", "wang"):
-        rank(program(login), imported, "回答0", "回答1", "回答2", "回答3")
-    with database.writing() as session:
-        turns.get(session, 1).audit_drawn = True
-        session.flush()
-        review = reviews.open_next(session, session.merge(cast.zhao))
-        assert review is not None
-    client, path = program("zhao"), f"/api/v1/reviews/{review.id}"
-    for answer in (
-        client.get(path),
-        client.post("/api/v1/review/next"),
-        client.post(f"{path}/back", json={"version": 0}),
-        client.post(f"{path}/decide", json={"version": 0}),
-        client.post(f"{path}/answers", json={"kind": "unlock", "version": 0, "reason": "x"}),
-    ):
-        assert answer.status_code in (404, 409)
-        is_problem(answer, answer.status_code)
-        assert "回答" not in answer.text

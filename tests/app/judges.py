@@ -262,7 +262,10 @@ def calls_of_an_annotator() -> list[Step]:
 
 
 def pages_of_an_adjudicator() -> list[Step]:
-    """An audit to its end; answers, taken back and given again; a decision, taken back; a turn handed back."""
+    """An audit to its end; answers, taken back and given again; a decision, taken back; a turn handed back.
+
+    A program gives the verdict of the audit and takes it back, before the browser does so: only one is sure to be open.
+    """
     answers: list[Step] = [
         ("POST", f"{ASKED}/outcome", {"none_acceptable": "true"}),
         ("POST", f"{ASKED}/pair", PAIR),
@@ -275,6 +278,8 @@ def pages_of_an_adjudicator() -> list[Step]:
         *places,
         ("POST", f"{AUDIT}/none", {}),
         ("POST", f"{AUDIT}/fix", {}),
+        ("POST", f"/api/v1{AUDIT}/answers", {"kind": "verdict", "overturns": True, "reason": "有误"}),
+        ("POST", f"/api/v1{AUDIT}/back", {}),
         ("POST", f"{AUDIT}/verdict", {"overturns": "true", "reason": "有误"}),
         *[("POST", f"{AUDIT}/ability", {"ability": number}) for number in "123"],
         ("POST", f"{AUDIT}/rewrite", {"text": "很抱歉"}),
@@ -292,7 +297,7 @@ def pages_of_an_adjudicator() -> list[Step]:
 
 
 def calls_of_an_adjudicator() -> list[Step]:
-    """The same by a program, which does no audits."""
+    """The same by a program."""
     at = f"/api/v1{ASKED}"
     answers: list[Step] = [
         ("POST", f"{at}/answers", {"kind": "outcome", "none_acceptable": True}),
@@ -307,7 +312,21 @@ def calls_of_an_adjudicator() -> list[Step]:
     decide: list[Step] = [*answers, ("POST", f"{at}/back", {}), *answers, ("POST", f"{at}/decide", {})]
     unlock: Step = ("POST", f"{at}/answers", {"kind": "unlock", "reason": "都看错了"})
     one = [*begin, *decide, ("POST", f"{at}/back", {}), *decide, unlock, ("POST", f"{at}/hand-back", {})]
-    return [*one, *one]
+    return [*one, *one, *_audits_by_a_program(at)]
+
+
+def _audits_by_a_program(at: str) -> list[Step]:
+    """An audit to its end and the verdict taken back, then one that ends in a rewrite."""
+    begin: Step = ("POST", "/api/v1/review/next?audits=true", {})
+    overturn: Step = ("POST", f"{at}/audit/answers", {"kind": "verdict", "overturns": True, "reason": "有误"})
+    order: Step = ("POST", f"{at}/audit/answers", {"kind": "order", "groups": [["B"], ["A"], ["D"], ["C"]]})
+    named: list[Step] = [
+        ("POST", f"{at}/audit/answers", {"kind": "ability", "ability": number}) for number in (1, 2, 3)
+    ]
+    none: Step = ("POST", f"{at}/audit/answers", {"kind": "order", "none_acceptable": True})
+    rewrite: Step = ("POST", f"{at}/audit/answers", {"kind": "rewrite", "text": "很抱歉"})
+    back: Step = ("POST", f"{at}/audit/back", {})
+    return [begin, order, overturn, *named, back, overturn, *named, begin, none, overturn, rewrite]
 
 
 def calls_of_everybody() -> list[Step]:
@@ -315,6 +334,7 @@ def calls_of_everybody() -> list[Step]:
     return [
         ("POST", "/account/tokens", CALLED),
         ("POST", "/account/tokens/{token_id}/revoke", {}),
+        ("DELETE", "/api/v1/me/tokens/{token_id}", {}),
         ("POST", "/language", {"language": "en"}),
         ("POST", "/theme", {"theme": "dark"}),
     ]

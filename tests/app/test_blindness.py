@@ -35,6 +35,9 @@ LEFT_OUT = {"/logout", "/login", "/invitation/{code}"}
 METHODS = ("POST", "PUT", "PATCH", "DELETE")
 ANYTHING = {"version": "0", "key": "0123456789abcdef0123", "reason": "说明", "text": "x", "name": "x", "ability": "1"}
 QUERIES = {"/assignments/{assignment_id}/compare": "?of=ab"}
+AT_WORK = "at work"
+"""The token with which the scan itself asks, which therefore is not revoked."""
+
 Ids = dict[str, Sequence[int]]
 
 
@@ -55,8 +58,12 @@ def judges(web: FastAPI, database: Database) -> dict[str, Judge]:
         for user in users.values():
             session.add(Pseudonym(campaign_id=campaign.id, user_id=user.id, name=f"zzpseudo{user.id}"))
         happen(session, campaign, users, admin)
-        secrets = {name: tokens.create(session, user, "t", may_write=True, days=9)[1] for name, user in users.items()}
+        secrets = {name: _token_of(session, user) for name, user in users.items()}
     return {name: Judge(user, browser_of(web, user), program_of(web, secrets[name])) for name, user in users.items()}
+
+
+def _token_of(session: Session, user: User) -> str:
+    return tokens.create(session, user, AT_WORK, may_write=True, days=9)[1]
 
 
 @dataclass
@@ -107,14 +114,23 @@ class Scan:
                 "campaign_id": [1],
                 "assignment_id": _some(session, Assignment.id, Assignment.user_id == mine, newest),
                 "review_id": _some(session, Adjudication.id, Adjudication.adjudicator_id == mine, newest),
-                "token_id": _some(session, AccessToken.id, AccessToken.user_id == mine, newest),
+                "token_id": _some(session, AccessToken.id, AccessToken.user_id == mine, newest, IDLE),
                 "round_id": session.scalars(select(CalibrationRound.id)).all(),
             }
 
 
-def _some(session: Session, wanted: InstrumentedAttribute[int], own: ColumnElement[bool], newest: int) -> list[int]:
-    mine = session.scalars(select(wanted).where(own).order_by(wanted.desc()).limit(newest))
-    return [*mine, *session.scalars(select(wanted).where(~own).order_by(wanted).limit(1))]
+IDLE = AccessToken.name != AT_WORK
+
+
+def _some(
+    session: Session,
+    wanted: InstrumentedAttribute[int],
+    own: ColumnElement[bool],
+    newest: int,
+    *only: ColumnElement[bool],
+) -> list[int]:
+    mine = session.scalars(select(wanted).where(own, *only).order_by(wanted.desc()).limit(newest))
+    return [*mine, *session.scalars(select(wanted).where(~own, *only).order_by(wanted).limit(1))]
 
 
 def letter_of(review: Adjudication, response: int) -> str:
@@ -185,6 +201,7 @@ def test_no_answer_tells_who_else_ranks_or_decides_nor_which_model_answered(
         play(scan)
         look_at_everything(scan)
         send_anything(scan)
+        assert judge.program.get("/api/v1/me").status_code == 200, "what was looked at last was told to nobody"
         leaks += scan.leaks
         answered |= scan.answered
     assert leaks == []

@@ -11,14 +11,16 @@ import pytest
 from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
+from annotation.abilities import Ability
 from annotation.adjudication import Answer
 from annotation.db import Database, utcnow
 from annotation.outside_tables import Delivery, DeliveryState, Event, Webhook
 from annotation.people_tables import User
 from annotation.ranking import Relation
 from annotation.refusals import Conflict, Invalid, Missing
+from annotation.review_tables import Adjudication
 from annotation.run_tables import Run, RunKind, RunState
-from annotation.store import campaigns, hooks, imports, places, rankings, reviews, runs, scores, snapshots
+from annotation.store import audits, campaigns, hooks, imports, places, rankings, reviews, runs, scores, snapshots
 from annotation.store.hooks import Attempt
 from annotation.store.rankings import Submission
 from annotation.tables import Campaign, TurnState
@@ -126,6 +128,31 @@ def test_a_decision_that_is_taken_back_is_told_and_so_is_the_next_end(
     settled = ("turn.settled", {**where, "turn_id": 2, "settled_by": "adjudicated"})
     reopened, finished = ("turn.reopened", {**where, "turn_id": 2}), ("campaign.finished", where)
     assert told(database)[2:] == [settled, finished, reopened, settled, finished]
+
+
+def test_an_audit_that_overturns_is_told_and_so_is_that_it_was_taken_back(
+    database: Database, cast: Cast, two_turns: Campaign, hook: Webhook
+) -> None:
+    two_turns.audit_share = 1.0
+    for user in (cast.li, cast.wang):
+        rank(database, user, two_turns, "A > B > C > D")
+    settled = told(database)
+    with database.writing() as session:
+        review = reviews.open_next(session, session.merge(cast.zhao))
+        assert review is not None
+        audits.order(session, review, review.version, ranked("B > A > C = D"))
+        audits.judge(session, review, review.version, overturns=False, reason="")
+        audits.take_back(session, review, review.version)
+    assert told(database) == settled  # what is settled is the same as before
+    with database.writing() as session:
+        mine = session.get_one(Adjudication, review.id)
+        audits.judge(session, mine, mine.version, overturns=True, reason="A 的剂量错")
+        for ability in (Ability.ACCURACY, Ability.CLARITY):
+            audits.name_ability(session, mine, mine.version, ability)
+        audits.take_back(session, mine, mine.version)
+    about = {"campaign_id": two_turns.id, "turn_id": 1, "settled_by": "agreed"}
+    now, back = ({**about, "taken_back": taken_back} for taken_back in (False, True))
+    assert told(database) == [*settled, ("turn.overturned", now), ("turn.overturned", back)]
 
 
 def test_a_campaign_whose_last_turn_is_withdrawn_is_told_to_be_finished(
