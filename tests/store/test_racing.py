@@ -14,13 +14,14 @@ from annotation.db import Database
 from annotation.people_tables import Role
 from annotation.store import campaigns, imports, people, places, rankings
 from annotation.store.rankings import Submission
-from annotation.tables import Assignment, Campaign, Turn, TurnOrder, TurnState
+from annotation.tables import Assignment, Campaign, PairCount, Turn, TurnOrder, TurnState
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 from tests.store.test_places import assert_books_balance
 
 ANNOTATORS, TABS, PROCESSES = 20, 2, 6
 TURNS = 12
+ROUNDS = 30
 ORDER = ranked("D > B = A > C")
 
 
@@ -86,6 +87,28 @@ def test_twenty_annotators_racing_for_the_last_places_fill_each_turn_with_exactl
         assert campaigns.progress(session, campaign.id).by_state == {TurnState.SETTLED: TURNS}
         places_of = select(func.count(Assignment.id)).where(Assignment.place > 0).group_by(Assignment.turn_id)
         assert session.scalars(places_of).all() == [2] * TURNS
+        shared = TURNS // 3 if order is TurnOrder.DIALOGUE else TURNS
+        assert session.scalar(select(func.sum(PairCount.turns))) == shared
+
+
+def test_six_who_always_ask_at_the_same_moment_share_evenly(database: Database, cast: Cast, campaign: Campaign) -> None:
+    with database.writing() as session:
+        mine = campaigns.get(session, campaign.id)
+        users = [people.add(session, f"a{i}", f"医生{i}", Role.ANNOTATOR, simulated=True) for i in range(6)]
+        campaigns.set_members(session, mine, {user.id for user in users}, actor_id=None)
+        imports.add(session, mine, [dialogue(f"d{i}") for i in range(4 * ROUNDS)], source="test", actor_id=None)
+    start = Barrier(len(users))
+
+    def work(user_id: int) -> None:
+        for _ in range(ROUNDS):
+            start.wait()
+            assert step(database, user_id, campaign.id)
+
+    all_at_once(*[lambda u=u: work(u.id) for u in users])
+    with database.reading() as session:
+        shared = session.scalars(select(PairCount.turns)).all()
+    assert len(shared) == 15
+    assert max(shared) - min(shared) <= 2
 
 
 def test_four_tabs_of_one_annotator_reserve_one_turn(database: Database, cast: Cast, campaign: Campaign) -> None:
