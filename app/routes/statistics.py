@@ -64,7 +64,7 @@ HEADER = (
 
 
 @router.get("/agreement")
-def former_agreement(campaign: CampaignSeen) -> Response:
+def former_agreement(campaign: CampaignSeen) -> RedirectResponse:
     """Where agreement used to be shown."""
     return RedirectResponse(f"/admin/campaigns/{campaign.id}/statistics", status_code=301)
 

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 from annotation.abilities import Ability
 from annotation.outside_tables import Delivery, Event
 from annotation.people_tables import Role
-from annotation.run_tables import RunKind, RunState
+from annotation.run_tables import Run, RunKind
 from annotation.store import (
     calibration,
     campaigns,
@@ -18,14 +18,11 @@ from annotation.store import (
     imports,
     people,
     reviews,
-    runs,
-    scores,
     tokens,
 )
-from annotation.store.runs import NewRun
-from annotation.store.scores import Scored
 from annotation.tables import Campaign, Turn
 from app.passwords import hash_password
+from tests.browser import trained
 from tests.browser.desk import Desk
 from tests.conftest import Cast, password_of
 from tests.everything import everything, give, strict
@@ -36,6 +33,7 @@ def fill(desk: Desk) -> Cast:
     """All of it, in the first campaign."""
     cast = _cast(desk)
     campaign = everything(desk.database, cast, 4)
+    trained.train(desk, campaign.id, cast.sun.id)
     for step in (_calibrated, _doubted, _contested, _agreed, _scored, _told):
         with desk.database.writing() as session:
             step(session, cast, campaigns.get(session, campaign.id))
@@ -97,15 +95,8 @@ def _agreed(session: Session, cast: Cast, campaign: Campaign) -> None:
 
 def _scored(session: Session, _cast: Cast, campaign: Campaign) -> None:
     """Two turns that nobody has begun, one of them scored below what the run calls low."""
-    run = runs.start(session, NewRun(RunKind.SCORE, "s", {"campaign_id": campaign.id, "name": "s"}), actor_id=None)
-    run.state, run.result = RunState.SUCCEEDED, {"threshold": 0.0}
-    session.flush()
-    turns = _import(session, campaign, "scored", 2)
-    said = [
-        Scored(turn.dialogue.external_id, turn.number, tuple(each.text for each in turn.responses), best, 0.5)
-        for turn, best in zip(turns, (-1.0, 1.0), strict=True)
-    ]
-    scores.take(session, campaign.id, run.id, said)
+    run = session.scalars(select(Run).where(Run.kind == RunKind.SCORE)).one()
+    trained.score(session, run.id, campaign.id, _import(session, campaign, "scored", 2))
 
 
 def _told(session: Session, cast: Cast, _campaign: Campaign) -> None:

@@ -23,8 +23,13 @@ from tests.installation import PEOPLE, answers, free_port
 class Desk:
     """Where the web is reached, and its database for a look behind the pages."""
 
-    url: str
+    settings: Settings
     database: Database
+
+    @property
+    def url(self) -> str:
+        """The address of the start page."""
+        return f"http://{self.settings.host}:{self.settings.port}"
 
 
 @contextmanager
@@ -39,7 +44,7 @@ def a_desk(home: Path, database_url: str) -> Iterator[Desk]:
     server = uvicorn.Server(uvicorn.Config(app, host=settings.host, port=settings.port, log_level="critical"))
     serving = threading.Thread(target=server.run, daemon=True)
     serving.start()
-    desk = Desk(f"http://{settings.host}:{settings.port}", database)
+    desk = Desk(settings, database)
     try:
         wait_for(lambda: answers(desk.url), 60)
         yield desk
