@@ -186,16 +186,6 @@ def format_order(groups: tuple[tuple[int, ...], ...]) -> str:
     return " > ".join(" = ".join(LETTERS[response] for response in group) for group in groups)
 
 
-def parse_order(text: str) -> tuple[tuple[int, ...], ...]:
-    """Reads ``D > B = A > C``; raises BadRankingError where a letter is not one of A to E."""
-    try:
-        return tuple(
-            tuple(LETTERS.index(letter.strip().upper()) for letter in group.split("=")) for group in text.split(">")
-        )
-    except ValueError as error:
-        raise BadRankingError(f"{text!r} is not an order such as 'D > B = A > C'.") from error
-
-
 def weak_orders(k: int, *, ties: bool = True) -> Iterator[tuple[tuple[int, ...], ...]]:
     """Every order of k responses: 3, 13, 75, 541 with ties for k = 2 to 5; k! without."""
 

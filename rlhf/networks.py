@@ -156,11 +156,6 @@ def fill(model: PeftModel, name: str, weights: dict[str, Tensor], folder: Path) 
     set_peft_model_state_dict(model, weights, adapter_name=name)
 
 
-def trainable_names(model: nn.Module) -> list[str]:
-    """What training would change."""
-    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
-
-
 def read_adapter(folder: Path) -> tuple[LoraConfig, dict[str, Tensor]]:
     """The configuration and the weights of a saved adapter; raises CheckpointError where there is none."""
     if not (folder / ADAPTER_WEIGHTS).exists():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from annotation.abilities import Ability
-from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
-from annotation.ranking import Boundary, Ranking, parse_order
+from annotation.formats.rows import NewDialogue, NewResponse, NewTurn, Reading
+from annotation.ranking import LETTERS, Boundary, Ranking
 
 
 def dialogue(identity: str = "d1", turns: int = 1, k: int = 4, department: str = "儿科", **more: Any) -> NewDialogue:
@@ -23,6 +23,11 @@ def dialogue(identity: str = "d1", turns: int = 1, k: int = 4, department: str =
     return NewDialogue(1, identity, tuple(made), department)
 
 
+def parse_order(text: str) -> tuple[tuple[int, ...], ...]:
+    """``D > B = A > C`` as groups, best first."""
+    return tuple(tuple(LETTERS.index(letter.strip()) for letter in group.split("=")) for group in text.split(">"))
+
+
 def ranked(order: str, *abilities: int | None, none_acceptable: bool = False, **marks: int) -> Ranking:
     """``ranked("D > B = A > C", 1, 9, C=9)``; boundaries without an ability get accuracy."""
     groups = parse_order(order) if order else ()
@@ -33,6 +38,11 @@ def ranked(order: str, *abilities: int | None, none_acceptable: bool = False, **
         {"ABCDE".index(letter): frozenset({Ability(a)}) for letter, a in marks.items()},
         none_acceptable,
     )
+
+
+def turns_of(reading: Reading) -> Iterator[NewTurn]:
+    """Every turn that was read from a file."""
+    return (turn for dialogue in reading.dialogues for turn in dialogue.turns)
 
 
 def own_row(identity: str = "d1", message: str = "孩子发烧怎么办？", k: int = 4) -> dict[str, Any]:

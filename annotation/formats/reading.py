@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from annotation.formats import cmtmedqa, label_tool, messages, own
 from annotation.formats.files import Row, UnreadableError, decode, rows_of
-from annotation.formats.rows import Choice, MisfitError, NewDialogue, NewTurn, Reading, RowError
+from annotation.formats.rows import Choice, MisfitError, NewDialogue, Reading, RowError
 from annotation.formats.storable import unstorable
 
 UNKNOWN = "unknown"
@@ -78,8 +76,3 @@ def _refuse_repeated(reading: Reading) -> None:
         elif before is not dialogue:
             reading.repeated.append(dialogue.line)
     reading.dialogues = list(kept.values())
-
-
-def turns_of(reading: Reading) -> Iterator[NewTurn]:
-    """Every turn that was read."""
-    return (turn for dialogue in reading.dialogues for turn in dialogue.turns)

@@ -233,12 +233,6 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
     return list(session.scalars(waiting))
 
 
-def records_of(session: Session, run_id: int, after: int = 0) -> Sequence[RunRecord]:
-    """What a run has measured, in order."""
-    wanted = select(RunRecord).where(RunRecord.run_id == run_id, RunRecord.number > after)
-    return session.scalars(wanted.order_by(RunRecord.number)).all()
-
-
 def events_of(session: Session, run_id: int, limit: int = 100) -> Sequence[RunRecord]:
     """The newest events of a run but its checkpoints, in order."""
     told = RunRecord.event.is_not(None) & (RunRecord.event != CHECKPOINT)

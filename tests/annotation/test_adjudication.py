@@ -24,7 +24,8 @@ from annotation.adjudication import (
     settle_agreed,
     suggestion,
 )
-from annotation.ranking import Boundary, Pair, Ranking, Relation, pairs_of, parse_order, weak_orders
+from annotation.ranking import Boundary, Pair, Ranking, Relation, pairs_of, weak_orders
+from tests.material import parse_order
 
 A, B, C, D = range(4)
 ACCURACY, CLARITY, WARM = Ability.ACCURACY, Ability.CLARITY, Ability.WARM_TONE

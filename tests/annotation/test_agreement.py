@@ -15,9 +15,9 @@ from scipy.stats import kendalltau
 
 from annotation.abilities import Ability
 from annotation.agreement import Grouping, Statistic, agree, agreement, agreement_by, contested_pairs, tallies
-from annotation.ranking import Ranking, format_order, parse_order, weak_orders
+from annotation.ranking import Ranking, format_order, weak_orders
 from tests.annotation.columns import Double, doubles
-from tests.material import ranked
+from tests.material import parse_order, ranked
 
 ORDERS = [Ranking(order) for order in weak_orders(4)]
 EVERY_TWO = list(product(ORDERS, ORDERS))

@@ -16,10 +16,10 @@ from annotation.bias import (
     length_by_annotator,
     suggestions,
 )
-from annotation.ranking import Ranking, Relation, pairs_of, parse_order, weak_orders
+from annotation.ranking import Ranking, Relation, pairs_of, weak_orders
 from annotation.upheld import upheld
 from tests.annotation.columns import Double, doubles
-from tests.material import ranked
+from tests.material import parse_order, ranked
 
 ABCD, DCBA = ranked("A > B > C > D"), ranked("D > C > B > A")
 SIGN = {None: 0, Relation.BETTER: 1, Relation.WORSE: -1}

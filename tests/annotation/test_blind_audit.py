@@ -22,7 +22,8 @@ from annotation.blind_audit import (
     steps_of,
     take_back,
 )
-from annotation.ranking import Boundary, Ranking, Relation, parse_order, weak_orders
+from annotation.ranking import Boundary, Ranking, Relation, weak_orders
+from tests.material import parse_order
 
 A, B, C, D = range(4)
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from annotation.ceiling import ceiling, expert_accuracy, settled_accuracy, true_accuracy
-from annotation.ranking import Ranking, parse_order
+from annotation.ranking import Ranking
 from tests.annotation.columns import Double, doubles
+from tests.material import parse_order
 
 A, B = Ranking(parse_order("A > B")), Ranking(parse_order("B > A"))
 

@@ -6,7 +6,8 @@ import pytest
 
 from annotation.abilities import Ability, Contradiction, Dimension, Fault, contradictions
 from annotation.mending import mend, mend_all
-from annotation.ranking import Boundary, Ranking, Relation, parse_order, weak_orders
+from annotation.ranking import Boundary, Ranking, Relation, weak_orders
+from tests.material import parse_order
 
 ACCURACY, SAFETY, WARM = Ability.ACCURACY, Ability.SAFETY, Ability.WARM_TONE
 

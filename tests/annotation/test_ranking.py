@@ -13,9 +13,9 @@ from annotation.ranking import (
     Strength,
     format_order,
     pairs_of,
-    parse_order,
     weak_orders,
 )
+from tests.material import parse_order
 
 
 def test_d_over_b_equal_a_over_c_means_five_strict_pairs_and_one_tie() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from annotation.abilities import Ability
 from annotation.adjudication import Answer, Case, Provenance, expected_questions, next_question, settle, settle_agreed
-from annotation.ranking import Boundary, Ranking, Relation, parse_order, weak_orders
+from annotation.ranking import Boundary, Ranking, Relation, weak_orders
 from annotation.review_policy import (
     Policy,
     ReviewPolicy,
@@ -18,6 +18,7 @@ from annotation.review_policy import (
     pairs_to_ask,
 )
 from annotation.review_policy import expected_questions as questions_of
+from tests.material import parse_order
 
 A, B, C, D = range(4)
 ANY = Policy()

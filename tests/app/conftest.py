@@ -7,12 +7,17 @@ from pathlib import Path
 
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
+from annotation.store import imports, rankings
+from annotation.store.rankings import Submission
+from annotation.tables import Assignment, Campaign, Turn
 from app.main import create_app
 from app.settings import Settings
 from tests.conftest import Cast, password_of
+from tests.material import dialogue, ranked
 
 Browse = Callable[[str], TestClient]
 
@@ -52,3 +57,26 @@ def browse(web: FastAPI, cast: Cast) -> Browse:
         return client
 
     return log_in
+
+
+@pytest.fixture
+def admin(browse: Browse) -> TestClient:
+    """Sun Yue."""
+    return browse("sun")
+
+
+@pytest.fixture
+def turns(database: Database, campaign: Campaign) -> list[int]:
+    """Three turns."""
+    with database.writing() as session:
+        imports.add(session, campaign, [dialogue(f"d{i}") for i in range(3)], source="t", actor_id=None)
+        return list(session.scalars(select(Turn.id).order_by(Turn.id)))
+
+
+def rank(client: TestClient, campaign: Campaign, database: Database, order: str) -> str:
+    """Ranks the next turn from behind the page; returns where it is."""
+    path = str(client.post(f"/rank/{campaign.id}/next").headers["location"])
+    with database.writing() as session:
+        assignment = session.get_one(Assignment, int(path.rpartition("/")[2]))
+        rankings.submit(session, assignment, Submission(f"key-{assignment.id}-{order}", ranked(order)))
+    return path

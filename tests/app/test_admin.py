@@ -24,11 +24,6 @@ from tests.conftest import Cast
 from tests.material import dialogue, json_lines, own_row, ranked
 
 
-@pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    return browse("sun")
-
-
 def upload(client: TestClient, campaign: Campaign, data: bytes, **form: str) -> Any:
     return client.post(f"/admin/campaigns/{campaign.id}/import", files={"file": ("d.jsonl", data)}, data=form)
 

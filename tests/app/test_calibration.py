@@ -12,29 +12,14 @@ from starlette.testclient import TestClient
 
 from annotation.db import Database
 from annotation.ranking import Ranking as Order
-from annotation.store import calibration, imports, rankings
-from annotation.store.rankings import Submission
+from annotation.store import calibration, rankings
 from annotation.tables import Assignment, Campaign, Draft, Ranking, Turn
 from app import forms
-from tests.app.conftest import Browse
-from tests.material import dialogue, ranked
+from tests.app.conftest import Browse, rank
+from tests.material import ranked
 from tests.visitors import RESPONSE, fields_of
 
 FRAGMENT = {"HX-Request": "true"}
-
-
-@pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    """Sun Yue."""
-    return browse("sun")
-
-
-@pytest.fixture
-def turns(database: Database, campaign: Campaign) -> list[int]:
-    """Three turns."""
-    with database.writing() as session:
-        imports.add(session, campaign, [dialogue(f"d{i}") for i in range(3)], source="t", actor_id=None)
-        return list(session.scalars(select(Turn.id).order_by(Turn.id)))
 
 
 @pytest.fixture
@@ -42,15 +27,6 @@ def begun(admin: TestClient, campaign: Campaign, turns: list[int]) -> str:
     """Where a round of one turn is."""
     answer = admin.post(f"/admin/campaigns/{campaign.id}/calibration", data={"name": "第一轮", "turns": "1"})
     return str(answer.headers["location"])
-
-
-def rank(client: TestClient, campaign: Campaign, database: Database, order: str) -> str:
-    """Ranks the next turn from behind the page; returns where it is."""
-    path = str(client.post(f"/rank/{campaign.id}/next").headers["location"])
-    with database.writing() as session:
-        assignment = session.get_one(Assignment, int(path.rpartition("/")[2]))
-        rankings.submit(session, assignment, Submission(f"key-{assignment.id}-{order}", ranked(order)))
-    return path
 
 
 def on_screen(page: str) -> list[str]:

@@ -11,14 +11,8 @@ from typer.testing import CliRunner
 
 from annotation.tables import Campaign
 from app.cli import app
-from tests.app.conftest import Browse
 from tests.material import json_lines, own_row
 from tests.store.test_foreign_rankings import ORDERS, as_the_tool_stores, input_file
-
-
-@pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    return browse("sun")
 
 
 def test_an_upload_says_how_many_orders_were_put_right(admin: TestClient, campaign: Campaign) -> None:

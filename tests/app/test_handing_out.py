@@ -4,40 +4,16 @@ from __future__ import annotations
 
 import re
 
-import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.store import campaigns, imports, limits, rankings
+from annotation.store import campaigns, limits, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, Campaign, Membership, Turn, TurnOrder
-from tests.app.conftest import Browse
+from tests.app.conftest import Browse, rank
 from tests.conftest import Cast
-from tests.material import dialogue, ranked
-
-
-@pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    """Sun Yue."""
-    return browse("sun")
-
-
-@pytest.fixture
-def turns(database: Database, campaign: Campaign) -> list[int]:
-    """Three turns."""
-    with database.writing() as session:
-        imports.add(session, campaign, [dialogue(f"d{i}") for i in range(3)], source="t", actor_id=None)
-        return list(session.scalars(select(Turn.id).order_by(Turn.id)))
-
-
-def rank(client: TestClient, campaign: Campaign, database: Database, order: str) -> str:
-    """Ranks the next turn from behind the page; returns where it is."""
-    path = client.post(f"/rank/{campaign.id}/next").headers["location"]
-    with database.writing() as session:
-        assignment = session.get_one(Assignment, int(path.rpartition("/")[2]))
-        rankings.submit(session, assignment, Submission(f"key-{assignment.id}-{order}", ranked(order)))
-    return path
+from tests.material import ranked
 
 
 def test_the_order_of_turns_and_the_shares_are_set_in_percent(

@@ -27,11 +27,6 @@ RESULT = {
 
 
 @pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    return browse("sun")
-
-
-@pytest.fixture
 def models(database: Database) -> dict[str, str]:
     """What a scoring run starts from."""
     with database.writing() as session:

@@ -5,21 +5,14 @@ from __future__ import annotations
 from io import BytesIO
 from zipfile import ZipFile
 
-import pytest
 from fastapi.testclient import TestClient
 
 from annotation.db import Database
 from annotation.formats.writing import formats
 from annotation.store import campaigns
 from annotation.tables import Campaign
-from tests.app.conftest import Browse
 from tests.conftest import Cast
 from tests.everything import everything
-
-
-@pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    return browse("sun")
 
 
 def frozen(admin: TestClient, campaign: Campaign) -> str:

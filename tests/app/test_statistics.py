@@ -29,11 +29,6 @@ from tests.material import dialogue, ranked
 
 
 @pytest.fixture
-def admin(browse: Browse) -> TestClient:
-    return browse("sun")
-
-
-@pytest.fixture
 def ranked_twice(database: Database, cast: Cast, campaign: Campaign) -> None:
     """Two turns that Li and Wang ranked: once alike, once with the first two the other way round."""
     with database.writing() as session:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from annotation.formats.reading import read_file, turns_of
+from annotation.formats.reading import read_file
 from annotation.formats.rows import Choice
-from tests.material import json_lines, own_row
+from tests.material import json_lines, own_row, turns_of
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 LABEL_TOOL: dict[str, dict[str, Any]] = {

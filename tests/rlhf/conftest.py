@@ -18,10 +18,16 @@ from tests.rlhf.material import SENTENCES, turn_row
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # libraries that warn about themselves when they are imported
     import torch
+    from torch import nn
 
     from rlhf import networks, pretrain
     from rlhf.config import PretrainConfig
     from rlhf.sequences import Encoder
+
+
+def trainable_names(model: nn.Module) -> list[str]:
+    """What training would change."""
+    return [name for name, parameter in model.named_parameters() if parameter.requires_grad]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 
-from annotation.formats.reading import read_file, turns_of
+from annotation.formats.reading import read_file
 from rlhf import checkpoints, generate, networks
 from rlhf.checkpoints import CheckpointError, Lineage
 from rlhf.config import GenerateConfig
@@ -23,6 +23,7 @@ from rlhf.sampling import up_to_end
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
 from tests.conftest import wait_for
+from tests.material import turns_of
 
 CONFIG = GenerateConfig(max_new_tokens=12, max_length=128, attempts=2)
 ROWS = [

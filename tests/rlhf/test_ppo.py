@@ -21,6 +21,7 @@ from rlhf.rollout import Answered, RolloutLoader, answer, assemble, judge
 from rlhf.scoring import score_sequences
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
+from tests.rlhf.conftest import trainable_names
 from tests.rlhf.material import PLAIN, POLITE
 
 CONFIG = PpoConfig(
@@ -164,7 +165,7 @@ def test_value_and_score_are_float32_inside_autocast(quartet: Quartet, answered:
 def test_only_policy_and_critic_are_trained_whichever_adapter_spoke_last(quartet: Quartet, answered: Answered) -> None:
     for adapter in ("reward", "reference", "critic", "policy"):
         quartet.use(adapter)  # type: ignore[arg-type]
-        names = networks.trainable_names(quartet)
+        names = trainable_names(quartet)
         assert {name.split(".")[-2] for name in names if "lora_" in name} == {"policy", "critic"}
         assert {name for name in names if "lora_" not in name} == {"value_head.weight", "value_head.bias"}
 

@@ -22,6 +22,7 @@ from rlhf.records import Records
 from rlhf.scoring import collate, pad_right, score_sequences, scores_of
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
+from tests.rlhf.conftest import trainable_names
 from tests.rlhf.material import turn_row
 
 FAST = RewardConfig(epochs=2, batch_size=4, micro_batch_size=2, save_every=2, lora_rank=2, learning_rate=1e-2)
@@ -131,7 +132,7 @@ def test_validation_sums_over_all_turns_and_divides_once(base: Path, encoder: En
 def test_only_the_adapter_and_the_head_are_trained_in_float32(base: Path, encoder: Encoder) -> None:
     model = networks.load_scorer(base, "bfloat16", encoder.pad_id)
     model = networks.with_adapter(model, networks.lora(FAST, TaskType.SEQ_CLS, modules_to_save=["score"]))
-    names = networks.trainable_names(model)
+    names = trainable_names(model)
     assert all("lora_" in name or "score.modules_to_save" in name for name in names)
     assert any("score" in name for name in names)
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}

@@ -46,7 +46,7 @@ def test_a_run_that_succeeds_leaves_a_model_metrics_and_a_log(
     with database.reading() as session:
         run, made = runs.get(session, run_id), runs.checkpoint_of(session, run_id)
         log = runs.log_tail(session, run_id)
-        losses = [r.values["loss"] for r in runs.records_of(session, run_id) if "loss" in r.values]
+        losses = [loss for _, loss in runs.curve(session, run_id, "loss")]
     assert (run.state, run.error) == (RunState.SUCCEEDED, None), log
     assert run.step == run.steps == len(losses) > 0
     assert "train_loss" in log
@@ -142,6 +142,6 @@ def test_a_database_that_is_away_for_a_moment_loses_nothing_and_ends_nothing(
     assert supervise.work(database, settings, run_id, "w")
     with database.reading() as session:
         run = runs.get(session, run_id)
-        losses = [r.values["loss"] for r in runs.records_of(session, run_id) if "loss" in r.values]
+        losses = [loss for _, loss in runs.curve(session, run_id, "loss")]
     assert (run.state, run.attempts) == (RunState.SUCCEEDED, 1)
     assert len(losses) == run.steps
