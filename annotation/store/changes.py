@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import count
-from threading import Lock
+from functools import cache
+from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import exists, func, select
+from sqlalchemy import Integer, Select, bindparam, exists, func, select
 from sqlalchemy.orm import Session
 
 from annotation.review_tables import Adjudication, ReviewState
@@ -17,18 +17,17 @@ from annotation.tables import Assignment, Ranking, Turn, TurnState
 LOOK_BACK = 1000
 """Rankings have their numbers before others can see them, so more than the very last ones are looked at."""
 
-MOST_BEHIND = 10 * LOOK_BACK
-"""Where other campaigns have so many rankings since, one looks from further on."""
+CAMPAIGN, AFTER = bindparam("campaign_id", type_=Integer), bindparam("after", type_=Integer)
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """A campaign at a moment: as long as nothing changes its number stays the same, in this process.
+    """A campaign at a moment: as long as nothing changes its mark stays the same, in every process.
 
     ``states`` says how many turns stand where.
     """
 
-    number: int
+    mark: str
     states: Mapping[TurnState, int]
 
     @property
@@ -38,15 +37,14 @@ class Stamp:
 
 
 @dataclass(frozen=True)
-class _Seen:
-    stamp: Stamp
-    mark: int
-    facts: tuple[Any, ...]
+class _Last:
+    """The campaign's last ranking, and behind which number to look for one that came after it."""
+
+    ranking: int
+    after: int
 
 
-_seen: dict[tuple[str, int], _Seen] = {}
-_numbers = count(1)
-_changing = Lock()
+_last: dict[tuple[str, int], _Last] = {}
 
 
 def place(session: Session, campaign_id: int) -> tuple[str, int]:
@@ -57,36 +55,51 @@ def place(session: Session, campaign_id: int) -> tuple[str, int]:
 def stamp(session: Session, campaign_id: int) -> Stamp:
     """The campaign as it is. What comes to other campaigns changes nothing."""
     key = place(session, campaign_id)
-    newest = session.scalar(select(func.max(Ranking.id))) or 0
-    seen = _seen.get(key)
-    facts = None if seen is None else _facts(session, campaign_id, seen.mark)
-    if seen is not None and seen.facts == facts:
-        if newest > seen.mark + MOST_BEHIND:
-            mark = newest - LOOK_BACK
-            _seen[key] = _Seen(seen.stamp, mark, _facts(session, campaign_id, mark))
-        return seen.stamp
-    mark = max(newest - LOOK_BACK, 0)
-    facts = _facts(session, campaign_id, mark)
-    with _changing:
-        seen = _seen.get(key)
-        if seen is None or (seen.mark, seen.facts) != (mark, facts):  # else somebody has just seen the same
-            seen = _seen[key] = _Seen(Stamp(next(_numbers), dict(facts[-1])), mark, facts)
-        return seen.stamp
+    known = _last.get(key, _Last(0, 0))
+    asked = {"campaign_id": campaign_id, "after": known.after}
+    newest, found, decided, versions = session.execute(_numbers(), asked).one()
+    last = max(found, known.ranking)
+    _last[key] = _Last(last, max(last - 1, newest - LOOK_BACK))
+    of_late = session.scalar(_how_many(), {"campaign_id": campaign_id, "after": last - LOOK_BACK})
+    states = sorted((state.value, n) for state, n in session.execute(_states(), asked))
+    mark = digest(last, of_late, decided, int(versions), states)
+    return Stamp(mark, {TurnState(state): n for state, n in states})
 
 
-def _facts(session: Session, campaign_id: int, mark: int) -> tuple[Any, ...]:
-    """The rankings behind the mark, the decisions, and where the turns stand: all that can change."""
-    own = exists().where(
-        Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id, Turn.campaign_id == campaign_id
+def digest(*facts: object) -> str:
+    """Facts as a few characters: the same for the same facts, in every process."""
+    return sha256(repr(facts).encode()).hexdigest()[:16]
+
+
+@cache
+def _rankings() -> Select[int]:
+    """The rankings of the campaign behind a number."""
+    own = exists().where(Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id)
+    return select(Ranking.id).where(Ranking.id > AFTER, own.where(Turn.campaign_id == CAMPAIGN))
+
+
+@cache
+def _how_many() -> Select[int]:
+    return select(func.count()).select_from(_rankings().subquery())
+
+
+@cache
+def _numbers() -> Select[Any]:
+    """The newest ranking of all campaigns, the last of this one behind a number, and the decisions, in one statement.
+
+    It is put together once, for that costs more than to ask.
+    """
+    newest = select(func.coalesce(func.max(Ranking.id), 0)).scalar_subquery()
+    last = _rankings().order_by(Ranking.id.desc()).limit(1).scalar_subquery()
+    settled = select(Turn.id).where(Turn.campaign_id == CAMPAIGN, Turn.state == TurnState.SETTLED)
+    decided = (
+        select(func.count().label("n"), func.coalesce(func.sum(Adjudication.version), 0).label("versions"))
+        .where(Adjudication.state == ReviewState.DECIDED, Adjudication.turn_id.in_(settled))
+        .subquery()
     )
-    came = select(func.count(), func.max(Ranking.id)).where(Ranking.id > mark, own)
-    settled = select(Turn.id).where(Turn.campaign_id == campaign_id, Turn.state == TurnState.SETTLED)
-    decided = select(func.count(), func.sum(Adjudication.version)).where(
-        Adjudication.state == ReviewState.DECIDED, Adjudication.turn_id.in_(settled)
-    )
-    states = select(Turn.state, func.count()).where(Turn.campaign_id == campaign_id).group_by(Turn.state)
-    return (
-        *session.execute(came).one(),
-        *session.execute(decided).one(),
-        tuple(sorted((state, n) for state, n in session.execute(states))),
-    )
+    return select(newest, func.coalesce(last, 0), decided.c.n, decided.c.versions)
+
+
+@cache
+def _states() -> Select[TurnState, int]:
+    return select(Turn.state, func.count()).where(Turn.campaign_id == CAMPAIGN).group_by(Turn.state)

@@ -69,7 +69,7 @@ def columns(session: Session, campaign: Campaign, stamp: Stamp | None = None) ->
         known = _kept.last(place)
         return _read(session, campaign, now, None if known is None else known.value)
 
-    return _kept.get(place, now.number, read, wait=True).value
+    return _kept.get(place, now.mark, read, wait=True).value
 
 
 def _read(session: Session, campaign: Campaign, stamp: Stamp, known: Columns | None) -> Columns:

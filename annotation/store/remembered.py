@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -15,11 +16,16 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class Kept(Generic[Value]):
-    """A value, what it was computed from, and when."""
+    """A value, what it was computed from, when, and how many seconds that took."""
 
     stamp: Hashable
     value: Value
     at: datetime
+    took: float
+
+    def rests(self, times: float) -> bool:
+        """Whether it was computed less than so many times as long ago as that took."""
+        return utcnow() < self.at + times * timedelta(seconds=self.took)
 
 
 class Memory(Generic[Value]):
@@ -43,14 +49,24 @@ class Memory(Generic[Value]):
                 self._kept[name] = found  # the last one asked for
             return found
 
-    def get(self, name: Hashable, stamp: Hashable, compute: Callable[[], Value], *, wait: bool = False) -> Kept[Value]:
+    def get(
+        self,
+        name: Hashable,
+        stamp: Hashable,
+        compute: Callable[[], Value],
+        *,
+        wait: bool = False,
+        rests: float = 0,
+    ) -> Kept[Value]:
         """The value, computed anew only where it is not of this stamp.
 
         While somebody else computes it, the last one is given as it is, without waiting unless asked to ``wait``; where
         there is none, the one that they are computing. Whoever needs it to be of this very stamp has to wait.
+        A value ``rests`` so many times as long as it took before it is computed again: however often it changes and
+        however many ask, that bounds what it costs.
         """
         before = self.last(name)
-        if before is not None and before.stamp == stamp:
+        if before is not None and (before.stamp == stamp or before.rests(rests)):
             return before
         with self._changing:
             turn = self._computing.setdefault(name, Lock())
@@ -61,7 +77,9 @@ class Memory(Generic[Value]):
             meanwhile = self.last(name)
             if meanwhile is not None and (meanwhile.stamp == stamp or (meanwhile is not before and not wait)):
                 return meanwhile
-            return self._keep(name, Kept(stamp, compute(), utcnow()))
+            start = time.perf_counter()
+            value = compute()
+            return self._keep(name, Kept(stamp, value, utcnow(), time.perf_counter() - start))
         finally:
             turn.release()
 

@@ -21,7 +21,7 @@ from annotation.report import By, Measured, Table, Work
 from annotation.review_policy import Policy, ReviewPolicy
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.run_tables import Run, RunKind, RunState, Snapshot
-from annotation.store import changes, columns, policies
+from annotation.store import campaigns, changes, columns, policies
 from annotation.store import measured as measured_people
 from annotation.store.changes import Stamp
 from annotation.store.columns import REVIEWING, Columns
@@ -42,36 +42,52 @@ SECTIONS = ("agreement", "bias", "pace", "adjudication", "measuring", "ceiling")
 
 @dataclass(frozen=True)
 class Section:
-    """The tables of one part of the page; ``as_of`` where newer ones are being computed, and these are of that time."""
+    """The tables of one part of the page, and the ``mark`` of what they are made of.
+
+    ``as_of`` where newer ones are being computed, and these are of that time.
+    """
 
     name: str
     tables: Sequence[Table]
+    mark: str
     as_of: datetime | None = None
 
 
 _remembered: Memory[Section] = Memory(KEPT)
 
 
-def section(session: Session, campaign: Campaign, name: str, today: date, *, wait: bool = False) -> Section:
+def section(
+    session: Session, campaign: Campaign, name: str, today: date, *, wait: bool = False, rests: float = 0
+) -> Section:
     """One part, computed anew only where something that it is made of has changed since.
 
     ``name`` is one of SECTIONS, or GLANCE. While somebody else computes it, the last one is given, which says ``as_of``
-    when it was true, unless asked to ``wait``.
+    when it was true, unless asked to ``wait``; and so it is where that ``rests`` so many times as long as it took.
     """
     stamp = changes.stamp(session, campaign.id)
+    mark = _mark(session, campaign, name, stamp, today)
+    place = (*changes.place(session, campaign.id), name)
+
+    def compute() -> Section:
+        return Section(name, _tables(session, campaign, name, stamp, today), mark)
+
+    kept = _remembered.get(place, mark, compute, wait=wait, rests=rests)
+    return kept.value if kept.stamp == mark else replace(kept.value, as_of=kept.at)
+
+
+def mark(session: Session, campaign_id: int, name: str, today: date) -> str:
+    """What a part would be made of now: the mark of the section that is shown, as long as nothing has changed."""
+    campaign = campaigns.get(session, campaign_id)
+    return _mark(session, campaign, name, changes.stamp(session, campaign_id), today)
+
+
+def _mark(session: Session, campaign: Campaign, name: str, stamp: Stamp, today: date) -> str:
     more: dict[str, Callable[[], tuple[Any, ...]]] = {
         "pace": lambda: (today,),
         "ceiling": lambda: (_newest_run(session),),
         GLANCE: lambda: (today, campaign.review_distance),
     }
-    current = (stamp.number, *(more[name]() if name in more else ()))
-    place = (*changes.place(session, campaign.id), name)
-
-    def compute() -> Section:
-        return Section(name, _tables(session, campaign, name, stamp, today))
-
-    kept = _remembered.get(place, current, compute, wait=wait)
-    return kept.value if kept.stamp == current else replace(kept.value, as_of=kept.at)
+    return changes.digest(stamp.mark, *(more[name]() if name in more else ()))
 
 
 def _tables(session: Session, campaign: Campaign, name: str, stamp: Stamp, today: date) -> Sequence[Table]:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse
+from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
-from annotation.store import attention, campaigns, runs
+from annotation.store import attention, campaigns, changes, runs, watched
 from annotation.store.campaigns import Progress
 from annotation.tables import Campaign, TurnState
-from app.deps import Admin, Reading
+from app.deps import Admin, Data, Reading
 from app.render import page
+from app.watching import Mark, Watching
 from app.words import N_
 from workers.queue import TRAINING
 
@@ -21,6 +24,9 @@ router = APIRouter(prefix="/admin")
 
 MOST = 3
 """So many things are shown at once; the others open with a click."""
+
+RUNS = 5
+"""So many of the newest runs are shown."""
 
 LONG_DAYS = 3
 """A contested turn that waits so long is late."""
@@ -39,8 +45,30 @@ class Attention:
 @router.get("")
 def overview(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
     """All campaigns, the newest runs, and the two or three things that want attention."""
+    return page(request, "admin/overview.html", **_context(session))
+
+
+@router.get("/live")
+def live(request: Request, _user: Watching, database: Data, mark: Mark = "") -> Response:
+    """The same for a page that is open: nothing where everything is as at this mark."""
+    with database.glancing() as session:
+        if watched.lately(session, "overview", lambda: _mark(session)) == mark:
+            return Response(status_code=204)
+    with database.reading() as session:
+        return page(request, "admin/_overview.html", **_context(session))
+
+
+def _mark(session: Session) -> str:
+    """Changes with every campaign, with whatever is done, with the runs, and with the hours that the page counts in."""
+    newest = [(run.id, run.state, run.phase, run.step) for run in runs.every(session, limit=RUNS)]
+    listening = bool(runs.listening(session, TRAINING))
+    every = [changes.stamp(session, campaign.id).mark for campaign in campaigns.every(session)]
+    return changes.digest(every, newest, listening, watched.newest_event(session), f"{utcnow():%Y-%m-%d %H}")
+
+
+def _context(session: Session) -> dict[str, Any]:
     every = [(campaign, campaigns.progress(session, campaign.id)) for campaign in campaigns.every(session)]
-    newest = runs.every(session, limit=5)
+    newest = runs.every(session, limit=RUNS)
     listening = runs.listening(session, TRAINING)
     wanted = [
         each
@@ -50,15 +78,14 @@ def overview(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
     if any(run.live for run in newest) and not listening:
         message = N_("A run waits, but no training worker is listening.")
         wanted.insert(0, Attention(message, {}, "/admin/runs", N_("Runs")))
-    return page(
-        request,
-        "admin/overview.html",
-        campaigns=every,
-        runs=newest,
-        wanted=wanted[:MOST],
-        more_wanted=wanted[MOST:],
-        listening=listening,
-    )
+    return {
+        "mark": _mark(session),
+        "campaigns": every,
+        "runs": newest,
+        "wanted": wanted[:MOST],
+        "more_wanted": wanted[MOST:],
+        "listening": listening,
+    }
 
 
 def _attention(campaign: Campaign, progress: Progress, open_: attention.Open, now: datetime) -> list[Attention]:

@@ -7,18 +7,20 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
+from sqlalchemy.orm import Session
 
 from annotation.agreement import Grouping, Statistic
 from annotation.bootstrap import Estimate
-from annotation.db import utcnow
+from annotation.db import Database, utcnow
 from annotation.refusals import Missing
 from annotation.report import By, Table
-from annotation.store import campaigns, statistics
+from annotation.store import campaigns, statistics, watched
 from annotation.tables import Campaign
 from app import curves, figures, spreadsheet, words
-from app.deps import CampaignSeen, Reading
+from app.deps import CampaignSeen, Data, Reading
 from app.i18n import translate
 from app.render import locale_of, page, wants_fragment
+from app.watching import REST, Mark, Watching
 from app.words import N_
 
 router = APIRouter(prefix="/admin/campaigns/{campaign_id}")
@@ -111,23 +113,47 @@ def part(request: Request, campaign: CampaignSeen, name: str, session: Reading) 
     )
 
 
+@router.get("/statistics/{name}/live")
+def live_part(
+    request: Request, campaign_id: int, name: str, _user: Watching, database: Data, mark: Mark = ""
+) -> Response:
+    """The same part for a page that is open: nothing where its figures are those of this mark."""
+    if name not in statistics.SECTIONS:
+        raise Missing("There is no such part of the statistics.")
+    shown = {"shown_part": name, "titles": TITLES, "groupings": GROUPINGS}
+    return _renewed(request, "statistics/_part.html", database, campaign_id, name, mark, shown)
+
+
 @router.get("/glance")
-def glance(request: Request, campaign: CampaignSeen, session: Reading) -> HTMLResponse:
+def glance(request: Request, campaign_id: int, _user: Watching, database: Data, mark: Mark = "") -> Response:
     """The campaign's part of the overview, which comes after the page because it has more to count."""
-    return page(
-        request,
-        "statistics/_glance.html",
-        campaign=campaign,
-        **_context(request, campaign, statistics.GLANCE, session),
-    )
+    return _renewed(request, "statistics/_glance.html", database, campaign_id, statistics.GLANCE, mark, {})
 
 
-def _context(request: Request, campaign: Campaign, name: str, session: Reading) -> dict[str, Any]:
+def _renewed(
+    request: Request, template: str, database: Database, campaign_id: int, name: str, mark: str, shown: dict[str, Any]
+) -> Response:
+    """Newer figures than those of this mark; 204 where there are none, 202 where they are not computed yet."""
+    today = utcnow().date()
+    with database.glancing() as session:
+        now = watched.lately(session, (campaign_id, name), lambda: statistics.mark(session, campaign_id, name, today))
+    if now == mark:
+        return Response(status_code=204)
+    with database.reading() as session:
+        campaign = campaigns.get(session, campaign_id)
+        context = _context(request, campaign, name, session, rests=REST)
+        if context["mark"] == mark:
+            return Response(status_code=202)
+        return page(request, template, campaign=campaign, **shown, **{**context, "as_of": None})
+
+
+def _context(request: Request, campaign: Campaign, name: str, session: Session, *, rests: float = 0) -> dict[str, Any]:
     locale, people = locale_of(request), statistics.names(session)
-    found = statistics.section(session, campaign, name, utcnow().date())
+    found = statistics.section(session, campaign, name, utcnow().date(), rests=rests)
     by_name = {(table.name, table.by): figures.shown(table, people, locale) for table in found.tables}
     return {
         "tables": by_name,
+        "mark": found.mark,
         "as_of": found.as_of,
         "By": By,
         "Grouping": Grouping,

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from threading import Event
 
 import pytest
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation.db import Database, utcnow
@@ -14,7 +17,7 @@ from annotation.people_tables import User
 from annotation.store import campaigns, changes, imports, places, rankings, statistics
 from annotation.store.rankings import Submission
 from annotation.store.remembered import Memory
-from annotation.tables import Campaign
+from annotation.tables import Assignment, Campaign, Ranking, Turn
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
 
@@ -121,14 +124,54 @@ def test_many_rankings_of_other_campaigns_are_not_looked_at_for_ever(
 ) -> None:
     mine, other = two
     monkeypatch.setattr(changes, "LOOK_BACK", 0)
-    monkeypatch.setattr(changes, "MOST_BEHIND", 0)
     before = changes.stamp(session, mine.id)
-    rank(session, cast.li, other)
-    assert changes.stamp(session, mine.id) is before
-    mark = changes._seen[changes.place(session, mine.id)].mark
-    rank(session, cast.wang, other)
-    assert changes.stamp(session, mine.id) is before
-    assert changes._seen[changes.place(session, mine.id)].mark > mark
+    looked_behind = changes._last[changes.place(session, mine.id)].after
+    for user in (cast.li, cast.wang):
+        rank(session, user, other)
+    assert changes.stamp(session, mine.id) == before
+    assert changes._last[changes.place(session, mine.id)].after == looked_behind + 2
+
+
+def test_every_process_gives_a_campaign_the_same_mark_wherever_it_looks_from(
+    session: Session, cast: Cast, two: tuple[Campaign, Campaign], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = two
+    monkeypatch.setattr(changes, "LOOK_BACK", 3)
+    changes.stamp(session, mine.id)
+    for user in (cast.li, cast.wang):
+        rank(session, user, other)
+    seen_before = changes.stamp(session, mine.id).mark
+    changes._last.clear()  # as in a process that has just begun
+    assert changes.stamp(session, mine.id).mark == seen_before
+    rank(session, cast.li, mine)
+    after_a_ranking = changes.stamp(session, mine.id).mark
+    changes._last.clear()
+    assert changes.stamp(session, mine.id).mark == after_a_ranking != seen_before
+
+
+def test_a_ranking_whose_number_came_before_that_of_one_already_seen_changes_the_mark(
+    session: Session, cast: Cast, two: tuple[Campaign, Campaign]
+) -> None:
+    mine, _ = two
+    before = changes.stamp(session, mine.id)
+    of_mine = Assignment.turn_id.in_(select(Turn.id).where(Turn.campaign_id == mine.id))
+    held = session.scalars(select(Assignment).where(of_mine, Assignment.user_id == cast.li.id)).one()
+    first = session.scalars(select(Ranking).where(Ranking.assignment_id == held.id)).one()
+    values = {name: getattr(first, name) for name in (each.key for each in Ranking.__table__.columns) if name != "id"}
+    session.add(Ranking(**{**values, "id": first.id - 500, "version": 2, "submission_key": "corrected"}))
+    session.flush()
+    assert changes.stamp(session, mine.id).mark != before.mark
+
+
+def test_a_value_that_took_long_rests_before_it_is_computed_again() -> None:
+    memory = Memory[int](4)
+    first = memory.get("figures", 1, lambda: 41)
+    slow = replace(first, took=3600.0)
+    memory._kept["figures"] = slow
+    assert memory.get("figures", 2, lambda: 42, rests=10) is slow
+    memory._kept["figures"] = replace(slow, at=slow.at - timedelta(hours=11))
+    assert memory.get("figures", 2, lambda: 42, rests=10).value == 42
+    assert memory.get("figures", 3, lambda: 43).value == 43  # who opens the page does not wait for it to rest
 
 
 def test_figures_that_two_admins_ask_for_at_once_are_computed_once(
