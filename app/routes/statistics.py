@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from annotation.agreement import Grouping, Statistic
 from annotation.bootstrap import Estimate
 from annotation.db import Database, utcnow
+from annotation.people_tables import User
 from annotation.refusals import Missing
 from annotation.report import By, Table
 from annotation.store import campaigns, statistics, watched
@@ -157,7 +158,7 @@ def _context(request: Request, campaign: Campaign, name: str, session: Session, 
         "as_of": found.as_of,
         "By": By,
         "Grouping": Grouping,
-        "people": campaigns.members(session, campaign.id),
+        "people": _compared(found.tables, campaigns.members(session, campaign.id)),
         "charts": {
             table.by: _chart(table, wide=name != statistics.GLANCE)
             for table in found.tables
@@ -165,6 +166,14 @@ def _context(request: Request, campaign: Campaign, name: str, session: Session, 
         },
         "today": utcnow().date(),
     }
+
+
+def _compared(tables: Sequence[Table], members: Sequence[User]) -> list[User]:
+    """The members of whom a matrix has something to say: who has ranked nothing has no line of empty cells."""
+    keys = {table.by: table.rows for table in tables}
+    told = {person for pair in keys.get(Grouping.ANNOTATORS, ()) for person in pair}
+    told |= {person for person, _ability in keys.get(By.PERSON_ABILITY, ())}
+    return [member for member in members if member.id in told]
 
 
 def _chart(table: Table, *, wide: bool) -> curves.Chart | None:

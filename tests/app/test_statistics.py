@@ -188,6 +188,15 @@ def test_a_campaign_at_a_glance_shows_agreement_its_annotators_and_its_end(
     assert "only where the Safety dimension decides" in glance
 
 
+@pytest.mark.usefixtures("ranked_twice")
+def test_the_matrix_has_no_line_for_who_has_ranked_nothing(admin: TestClient, campaign: Campaign) -> None:
+    assert "陈洁" in admin.get(f"/admin/campaigns/{campaign.id}").text  # a member
+    for page in ("statistics", "glance"):
+        matrix = admin.get(f"/admin/campaigns/{campaign.id}/{page}").text.split('class="matrix"')[1]
+        people = re.findall(r'<th scope="(?:row|col)">([^<]+)</th>', matrix.split("</table>")[0])
+        assert sorted(people) == ["李敏", "李敏", "王芳", "王芳"]
+
+
 def test_on_the_first_day_there_is_no_pace_yet(admin: TestClient, campaign: Campaign, ranked_twice: None) -> None:
     page = admin.get(f"/admin/campaigns/{campaign.id}/statistics/pace").text
     assert "1 turns wait; no whole day is over yet, so there is no pace" in page
