@@ -29,12 +29,17 @@ def translations(locale: str) -> NullTranslations:
     return Translations(compiled)
 
 
-def choose(cookie: str | None, accepted: str) -> str:
+def choose(cookie: str | None, header: str) -> str:
     """The language that was chosen, else the first one known that the browser accepts, else Chinese."""
     if cookie in LOCALES:
         return str(cookie)
-    wanted = (entry.split(";")[0].strip().lower()[:2] for entry in accepted.split(","))
-    return next((locale for locale in wanted if locale in LOCALES), DEFAULT)
+    return accepted(header) or DEFAULT
+
+
+def accepted(header: str) -> str | None:
+    """The first language known here that a header of accepted ones names."""
+    wanted = (entry.split(";")[0].strip().lower()[:2] for entry in header.split(","))
+    return next((locale for locale in wanted if locale in LOCALES), None)
 
 
 def translate(locale: str, message: str, **parts: object) -> str:

@@ -87,7 +87,7 @@ class CampaignChange(Given):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if not self.model_fields_set:
-            raise ValueError("Name at least one thing to change.")
+            raise ValueError(N_("Name at least one thing to change."))
         return self
 
 

@@ -15,6 +15,7 @@ from annotation.tables import AuditEvent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import Given, Words
 from app.deps import Admin, Reading, WebSettings, Writing
+from app.words import N_
 
 router = APIRouter(tags=["people"])
 
@@ -57,9 +58,9 @@ class PersonChange(Given):
     @model_validator(mode="after")
     def _says_something(self) -> Self:
         if self.state is None and self.may_adjudicate is None:
-            raise ValueError("Name at least one thing to change.")
+            raise ValueError(N_("Name at least one thing to change."))
         if self.state is UserState.INVITED:
-            raise ValueError("Nobody is put back to invited so: send them a new invitation.")
+            raise ValueError(N_("Nobody is put back to invited so: send them a new invitation."))
         return self
 
 

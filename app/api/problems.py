@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -20,6 +21,8 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import i18n
+from app.api.misfits import NO_TEXT_AT_ALL, sentence
+from app.api.shapes import AbilityNumber, Letter, OrderShape
 from app.lane import BusyError
 from app.security import TooLargeError
 from app.words import N_
@@ -46,6 +49,13 @@ class FieldProblem(BaseModel):
 
     where: str = Field(description="The field, as a path such as `body.groups.0`, or a row of a file")
     message: str = Field(description="What was expected there")
+    type: str | None = Field(None, description="Which kind of misfit it is, such as `missing`, for programs")
+    loc: list[str | int] | None = Field(None, description="The path of the field, part by part")
+    pair: tuple[Letter, Letter] | None = Field(
+        None, description="Which two responses contradict what is marked, as the order has them"
+    )
+    ability: AbilityNumber | None = Field(None, description="The ability that is marked on one of the two")
+    mended: OrderShape | None = Field(None, description="The ranking with this contradiction taken out")
 
 
 class Problem(BaseModel):
@@ -56,6 +66,11 @@ class Problem(BaseModel):
     status: int = Field(description="The HTTP status")
     detail: str = Field(description="What is wrong and what to do, in the language of Accept-Language, else English")
     errors: list[FieldProblem] = Field(default_factory=list, description="What to mend, field by field")
+    mended: OrderShape | None = Field(
+        None,
+        description="The ranking with all contradictions taken out, to be sent back with a `key`; where a boundary of "
+        "it names no ability, say what decides there",
+    )
 
 
 class ProblemError(Exception):
@@ -69,11 +84,12 @@ class ProblemError(Exception):
         headers: Mapping[str, str] | None = None,
         errors: Sequence[FieldProblem] = (),
         parts: Mapping[str, object] | None = None,
+        mended: OrderShape | None = None,
     ) -> None:
         """Takes an English sentence with {places} for ``parts``."""
         super().__init__(message)
         self.status, self.message, self.parts = status, message, dict(parts or {})
-        self.headers, self.errors = dict(headers or {}), list(errors)
+        self.headers, self.errors, self.mended = dict(headers or {}), list(errors), mended
 
 
 def install(api: FastAPI) -> None:
@@ -97,9 +113,9 @@ def install(api: FastAPI) -> None:
 
 
 def say(request: Request, message: str, **parts: object) -> str:
-    """A sentence in the language that the program accepts; in English where it says nothing."""
-    accepted = request.headers.get("accept-language", "")
-    return i18n.translate(i18n.choose(None, accepted) if accepted else "en", message, **parts)
+    """A sentence in the language that the program accepts; in English where it accepts neither of ours."""
+    wanted = i18n.accepted(request.headers.get("accept-language", ""))
+    return i18n.translate(wanted or "en", message, **parts)
 
 
 def problem(
@@ -110,19 +126,33 @@ def problem(
     headers: Mapping[str, str] | None = None,
     errors: Sequence[FieldProblem] = (),
     parts: Mapping[str, object] | None = None,
+    mended: OrderShape | None = None,
 ) -> JSONResponse:
-    """The answer that refuses."""
-    detail = say(request, message, **dict(parts or {}))
-    said = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail, errors=list(errors))
-    return JSONResponse(said.model_dump(), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+    """The answer that refuses; what does not apply is left out of it."""
+    detail, title = say(request, message, **dict(parts or {})), HTTPStatus(status).phrase
+    said = Problem(title=title, status=status, detail=detail, errors=list(errors), mended=mended)
+    return JSONResponse(_told(said), status_code=status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def _told(said: Problem) -> dict[str, Any]:
+    """Without fields that say nothing, but for those of a ranking, which is whole."""
+    whole = said.model_dump(mode="json")
+    whole["errors"] = [{name: value for name, value in each.items() if value is not None} for each in whole["errors"]]
+    return {name: value for name, value in whole.items() if value is not None}
 
 
 def _own(request: Request, error: ProblemError) -> Response:
-    return problem(request, error.status, error.message, headers=error.headers, errors=error.errors, parts=error.parts)
+    told: dict[str, Any] = {
+        "headers": error.headers,
+        "errors": error.errors,
+        "parts": error.parts,
+        "mended": error.mended,
+    }
+    return problem(request, error.status, error.message, **told)
 
 
 def _refused(request: Request, error: Refused) -> Response:
-    return _own(request, ProblemError(STATUS[type(error)], error.message, parts=error.parts))
+    return problem(request, STATUS[type(error)], error.message, parts=error.parts)
 
 
 def _cannot_follow(request: Request, error: CannotFollowError) -> Response:
@@ -132,17 +162,26 @@ def _cannot_follow(request: Request, error: CannotFollowError) -> Response:
 def _http_error(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         return problem(request, 404, NO_PLACE)
+    if error.status_code == 400:  # the body could not be read as JSON at all
+        wrong = FieldProblem(where="body", message=say(request, NO_TEXT_AT_ALL), type="json_invalid", loc=["body"])
+        return problem(request, 422, MISFIT, errors=[wrong])
     return problem(request, error.status_code, NOT_SO, headers=error.headers)
 
 
 def _misfit(request: Request, error: RequestValidationError) -> Response:
     if any(each["loc"][0] == "path" for each in error.errors()):
         return problem(request, 404, NO_PLACE)
-    errors = [
-        FieldProblem(where=".".join(map(str, each["loc"])), message=each["msg"].removeprefix("Value error, "))
-        for each in error.errors()
+    return problem(request, 422, MISFIT, errors=misfitting(request, error.errors()))
+
+
+def misfitting(request: Request, errors: Iterable[Mapping[str, Any]], *inside: str) -> list[FieldProblem]:
+    """What pydantic found, in our words; ``inside`` is the path of the object that it looked at."""
+    said = partial(say, request)
+    paths = [(each, [*inside, *each["loc"]]) for each in errors]
+    return [
+        FieldProblem(where=".".join(map(str, path)), message=sentence(said, each), type=each["type"], loc=path)
+        for each, path in paths
     ]
-    return problem(request, 422, MISFIT, errors=errors)
 
 
 def _too_large(request: Request, _error: TooLargeError) -> Response:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated
 
@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from annotation.abilities import Contradiction, Fault
+from annotation.mending import mend, mend_all
 from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
 from annotation.store import calibration, campaigns, guidelines, places, rankings
@@ -263,14 +264,18 @@ def _refuse_what_stands_against(request: Request, assignment: Assignment, rankin
     found = forms.objections({}, ranking, (), campaign)
     if not found.stand(campaign, confirmed=confirmed):
         return
+    letters = letters_of(assignment.response_order)
     errors = [FieldProblem(where=f"boundaries.{n - 1}", message=say(request, UNNAMED, number=n)) for n in found.unnamed]
     if found.ties:
         errors.append(FieldProblem(where="groups", message=say(request, TIES)))
-    errors += [_fault(request, each, assignment.response_order) for each in found.contradictions]
-    raise ProblemError(422, OBJECTED, errors=errors)
+    errors += [_fault(request, ranking, each, letters) for each in found.contradictions]
+    mended = write_order(mend_all(ranking), letters) if found.contradictions else None
+    raise ProblemError(422, OBJECTED, errors=errors, mended=mended)
 
 
-def _fault(request: Request, found: Contradiction, order: Sequence[int]) -> FieldProblem:
-    letters = letters_of(order)
-    names = {"upper": letters[found.upper], "lower": letters[found.lower], "ability": found.ability.value}
-    return FieldProblem(where="faults", message=say(request, FAULTS[found.fault], **names))
+def _fault(request: Request, ranking: Ranking, found: Contradiction, letters: Mapping[int, str]) -> FieldProblem:
+    """A contradiction in the letters of the annotator, with the ranking that is rid of it."""
+    pair = letters[found.upper], letters[found.lower]
+    said = say(request, FAULTS[found.fault], upper=pair[0], lower=pair[1], ability=found.ability.value)
+    mended = write_order(mend(ranking, found), letters)
+    return FieldProblem(where="faults", message=said, pair=pair, ability=found.ability, mended=mended)

@@ -7,14 +7,14 @@ from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
-from annotation.refusals import Invalid
 from annotation.run_tables import CheckpointKind, DataSetKind, Run, RunKind, RunState
 from annotation.store import data_sets, listing, runs
 from app import registering
 from app.api.campaigns import FILE_BODY, file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of, place_in
+from app.api.problems import MISFIT, ProblemError, misfitting
 from app.api.shapes import Exchange, Given, Words
 from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
 from app.routes.runs import NEEDS, samples_of, wanted
@@ -164,7 +164,7 @@ def start_run(request: Request, user: Admin, database: Data, given: NewRun) -> R
     try:
         settings = CONFIGS[given.kind.value].of(given.settings)
     except ConfigError as error:
-        raise Invalid("These settings cannot be: {reason}.", reason=error) from error
+        raise _misfit(request, error) from error
     with database.writing() as session:
         run = runs.start(session, wanted(session, given.kind, _values(given), settings), actor_id=user.id)
         session.flush()
@@ -280,6 +280,12 @@ def _stage(kind: RunKind) -> StageShape:
         optional_models=list(needs.optional_models),
         settings=CONFIGS[kind.value].model_json_schema(),
     )
+
+
+def _misfit(request: Request, error: ConfigError) -> ProblemError:
+    """Which settings cannot be, each with what was expected."""
+    found = error.__cause__.errors() if isinstance(error.__cause__, ValidationError) else []
+    return ProblemError(422, MISFIT, errors=misfitting(request, found, "body", "settings"))
 
 
 def _values(given: NewRun) -> dict[str, str]:

@@ -12,11 +12,12 @@ from annotation.ranking import LETTERS, BadRankingError, Boundary, Ranking, Rela
 from annotation.refusals import Invalid
 from annotation.tables import Turn
 from app.deps import is_text
+from app.words import N_
 
 
 def _text(value: str) -> str:
     if not is_text(value):
-        raise ValueError("It holds characters that are no text: remove them.")
+        raise ValueError(N_("It holds characters that are no text: remove them."))
     return value
 
 
