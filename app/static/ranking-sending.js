@@ -179,36 +179,8 @@ class RankingSending {
   // --- a login that has ended: the password is asked over the form, which stays as it is ---
 
   logInAgain(then) {
-    const dialog = document.getElementById("again");
-    const asked = dialog.querySelector("form");
     this.view.status("");
-    if (!dialog.open) dialog.showModal();
-    asked.onsubmit = async (event) => {
-      event.preventDefault();
-      const problem = await this.logIn(asked);
-      const shown = document.getElementById("again-problem");
-      shown.textContent = problem;
-      shown.hidden = !problem;
-      if (problem) return;
-      asked.elements.password.value = "";
-      dialog.close();
-      then();
-    };
-    dialog.oncancel = () => { this.submitting = false; };
-  }
-
-  // Why logging in did not work; nothing where it did.
-  async logIn(asked) {
-    const body = new URLSearchParams({ login: asked.elements.login.value, password: asked.elements.password.value, next: "/healthz" });
-    try {
-      const answer = await fetch("/login", { method: "POST", body });
-      if (answer.ok) return "";
-      if (answer.status !== 429) return this.words.say(answer.status < 500 ? "wrong" : "unreached");
-      const seconds = Number(answer.headers.get("retry-after")) || 60;
-      return this.words.say("toooften", { minutes: Math.ceil(seconds / 60) });
-    } catch {
-      return this.words.say("unreached");
-    }
+    LoginAgain.ask(then, () => { this.submitting = false; });
   }
 }
 

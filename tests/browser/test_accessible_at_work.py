@@ -101,6 +101,8 @@ def as_admin(browser: Browser, desk: Desk, found: Findings) -> None:
     seat.page.click("#handing-out form button")
     expect(seat.page.locator("#handing-out [role=alert]")).to_have_count(0)
     expect(seat.page.locator("#gold_share")).to_have_value("5")
+    expect(seat.page.locator("#handing-out .saved")).to_contain_text("已保存")
+    found.look(seat.page, "a form that was saved")
 
 
 def as_annotator(browser: Browser, desk: Desk, found: Findings) -> None:
