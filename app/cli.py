@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from annotation import migrate, snapshot
 from annotation.db import Database
-from annotation.formats import label_tool_table
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Reading
 from annotation.formats.unpacking import unpack
@@ -132,24 +131,13 @@ def import_rankings(
     if known is None:
         typer.echo(f"zhongjing: there is no campaign named {campaign}", err=True)
         raise typer.Exit(2)
-    table = label_tool_table.read(file.read_bytes(), known.k)
-    reading = read_file(asked.read_bytes(), k=known.k) if asked else Reading("")
-    problems = [*table.problems, *reading.problems]
-    if not problems:
-        with _refusals_said(), database.writing() as session:
-            done = foreign_rankings.add(
-                session,
-                campaigns.get(session, known.id),
-                table.rows,
-                annotator=annotator,
-                mend=mend,
-                asked=reading.dialogues,
-                source=file.name,
-                actor_id=None,
-            )
-        problems = done.problems
-    if problems:
-        _say_problems([str(problem) for problem in problems], "Nothing was imported: {count} rows do not fit.")
+    given = asked.read_bytes() if asked else b""
+    with _refusals_said():
+        done = foreign_rankings.bring(
+            database, known, file.read_bytes(), given, annotator=annotator, mend=mend, source=file.name, actor_id=None
+        )
+    if done.problems:
+        _say_problems([str(problem) for problem in done.problems], "Nothing was imported: {count} rows do not fit.")
     typer.echo(_told(done))
 
 

@@ -12,13 +12,15 @@ from dataclasses import dataclass, field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotation.db import utcnow
+from annotation.db import Database, utcnow
+from annotation.formats import label_tool_table
 from annotation.formats.label_tool_table import TableRow, inverse
-from annotation.formats.rows import NewDialogue, Problem, RowError
+from annotation.formats.reading import read_file
+from annotation.formats.rows import NewDialogue, Problem, Reading, RowError
 from annotation.people_tables import Role, User, UserState
 from annotation.ranking import Boundary, Ranking
 from annotation.refusals import Invalid
-from annotation.store import audit, imports, people, rankings
+from annotation.store import audit, campaigns, imports, people, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, Campaign, Dialogue, Response, Turn
 
@@ -45,6 +47,38 @@ class _Known:
 
     turn_id: int
     texts: tuple[str, ...]
+
+
+def bring(
+    database: Database,
+    campaign: Campaign,
+    table: bytes,
+    asked: bytes = b"",
+    *,
+    annotator: str,
+    mend: bool,
+    source: str,
+    actor_id: int | None,
+) -> Added:
+    """Adds the rankings of a table as the tool wrote it, with the tool's input file where that is at hand.
+
+    Both are read before anything is locked; with a single problem in either nothing is added.
+    """
+    found = label_tool_table.read(table, campaign.k)
+    reading = read_file(asked, k=campaign.k) if asked else Reading("")
+    if problems := [*found.problems, *reading.problems]:
+        return Added(mended=mend, problems=problems)
+    with database.writing() as session:
+        return add(
+            session,
+            campaigns.get(session, campaign.id),
+            found.rows,
+            annotator=annotator,
+            mend=mend,
+            asked=reading.dialogues,
+            source=source,
+            actor_id=actor_id,
+        )
 
 
 def add(

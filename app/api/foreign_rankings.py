@@ -7,8 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 
-from annotation.formats import label_tool_table
-from annotation.store import campaigns, foreign_rankings
+from annotation.store import foreign_rankings
 from app.api.campaigns import file_sent, in_row
 from app.api.problems import ProblemError
 from app.api.shapes import Words
@@ -51,20 +50,9 @@ def import_rankings(
 
     To have them mended, import the tool's input file first, as dialogues: it says which response is which.
     """
-    table = label_tool_table.read(data, campaign.k)
-    if table.problems:
-        raise ProblemError(422, NOTHING_IMPORTED, errors=[in_row(request, each) for each in table.problems])
-    with database.writing() as session:
-        done = foreign_rankings.add(
-            session,
-            campaigns.get(session, campaign.id),
-            table.rows,
-            annotator=annotator,
-            mend=mend,
-            asked=[],
-            source=source,
-            actor_id=user.id,
-        )
+    done = foreign_rankings.bring(
+        database, campaign, data, annotator=annotator, mend=mend, source=source, actor_id=user.id
+    )
     if done.problems:
         raise ProblemError(422, NOTHING_IMPORTED, errors=[in_row(request, each) for each in done.problems])
     return RankingsReport(rankings=done.rankings, numbered=done.numbered, differing=done.differing, mended=done.mended)

@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import HTMLResponse
 
-from annotation.formats import label_tool_table
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem, Reading
 from annotation.store import campaigns, foreign_rankings, imports
@@ -65,25 +64,25 @@ def upload_rankings(
     mend: Annotated[bool, Form()] = False,
 ) -> HTMLResponse:
     """Adds the rankings of a table, mended or as it says, or nothing of it."""
-    table = label_tool_table.read(file.file.read(), campaign.k)
-    given = asked.file.read() if asked else b""
-    reading = read_file(given, k=campaign.k) if given else Reading("")
-    problems, done = [*table.problems, *reading.problems], None
-    if not problems:
-        with database.writing() as session:
-            done = foreign_rankings.add(
-                session,
-                campaigns.get(session, campaign.id),
-                table.rows,
-                annotator=annotator,
-                mend=mend,
-                asked=reading.dialogues,
-                source=file.filename or "upload",
-                actor_id=user.id,
-            )
-        problems = done.problems
-    status = 422 if problems else 200
-    return page(request, "admin/import_rankings.html", status=status, campaign=campaign, done=done, problems=problems)
+    done = foreign_rankings.bring(
+        database,
+        campaign,
+        file.file.read(),
+        asked.file.read() if asked else b"",
+        annotator=annotator,
+        mend=mend,
+        source=file.filename or "upload",
+        actor_id=user.id,
+    )
+    status = 422 if done.problems else 200
+    return page(
+        request,
+        "admin/import_rankings.html",
+        status=status,
+        campaign=campaign,
+        done=done,
+        problems=done.problems,
+    )
 
 
 def _page(

@@ -183,7 +183,7 @@ def test_a_run_is_started_once_watched_and_cancelled(program: Program, database:
 def test_a_run_that_cannot_be_says_what_to_mend(program: Program, cast: Cast) -> None:
     client = program("sun")
     found = is_problem(client.post("/api/v1/runs", json={"kind": "pretrain", "settings": {"epochs": -1}}), 422)
-    assert "epochs" in found["detail"]
+    assert [each["where"] for each in found["errors"]] == ["body.settings.epochs"]
     found = is_problem(client.post("/api/v1/runs", json={"kind": "reward"}), 422)
     assert "base" in found["detail"]
     is_problem(client.post("/api/v1/runs", json={"kind": "pretrain", "data_set_id": 9}), 404)
