@@ -8,7 +8,7 @@ for clusters.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -24,6 +24,12 @@ SEED = 0
 LEVELS = (0.025, 0.975)
 TOGETHER = 32
 """So many groups are resampled at once: their sums stay within a few megabytes."""
+
+MOST_KEPT = 2**24
+"""Draws of so many bytes are kept for the next figure; more are drawn again for each, a part at a time."""
+
+AT_ONCE = 2**22
+"""So many draws are looked at in one go: as numbers to compute with they take four times as many bytes."""
 
 Name = TypeVar("Name")
 FigureOf = Callable[[Floats], Floats]
@@ -43,17 +49,31 @@ class Estimate:
 UNDEFINED = Estimate(None, None, None, 0)
 
 
-@lru_cache(maxsize=4)
-def drawn(dialogues: int) -> npt.NDArray[np.uint8]:
-    """How often each dialogue is drawn in each resample: (dialogues, RESAMPLES), always the same for a number of them.
+def drawn(dialogues: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """How often each dialogue is drawn in each resample, always the same for a number of them.
 
-    A group of turns takes those of its dialogues that fall to it, so that its size varies as the campaign's does.
+    In parts of a few resamples each, (dialogues, n), together RESAMPLES of them: however many dialogues there are, a
+    part has at most AT_ONCE draws, or one resample. A group of turns takes those of its dialogues that fall to it, so
+    that its size varies as the campaign's does.
     """
-    rng = np.random.default_rng(SEED)
-    counts = np.empty((RESAMPLES, dialogues), dtype=np.uint8)
-    for row in counts:
-        row[:] = np.bincount(rng.integers(dialogues, size=dialogues), minlength=dialogues)
-    return np.ascontiguousarray(counts.T)
+    if dialogues * RESAMPLES <= MOST_KEPT:
+        yield from _kept(dialogues)
+    else:
+        yield from _draw(dialogues)
+
+
+@lru_cache(maxsize=4)
+def _kept(dialogues: int) -> list[npt.NDArray[np.uint8]]:
+    return list(_draw(dialogues))
+
+
+def _draw(dialogues: int) -> Iterator[npt.NDArray[np.uint8]]:
+    rng, at_once = np.random.default_rng(SEED), max(1, AT_ONCE // max(dialogues, 1))
+    for start in range(0, RESAMPLES, at_once):
+        counts = np.empty((min(at_once, RESAMPLES - start), dialogues), dtype=np.uint8)
+        for row in counts:
+            row[:] = np.bincount(rng.integers(dialogues, size=dialogues), minlength=dialogues)
+        yield np.ascontiguousarray(counts.T)
 
 
 def estimates(
@@ -108,10 +128,12 @@ def _together(
     first = np.cumsum([0, *(len(mine) for mine, _ in own)])
     # 2. The sums of each group, (G, C), and of its resamples, (G, RESAMPLES, C), each column in one piece of memory.
     total = np.stack([sums[a:b].sum(axis=0) for a, b in pairwise(first)])
-    resampled = np.empty((tallies.shape[1], len(groups), RESAMPLES))
-    for number, (mine, _) in enumerate(own):
-        part = sums[first[number] : first[number + 1]]
-        resampled[:, number] = part.T.astype(np.float32) @ drawn(dialogues)[mine].astype(np.float32)
+    parts = [sums[a:b].T.astype(np.float32) for a, b in pairwise(first)]
+    resampled, done = np.empty((tallies.shape[1], len(groups), RESAMPLES)), 0
+    for draws in drawn(dialogues):
+        now = slice(done, done := done + draws.shape[1])
+        for number, (mine, _) in enumerate(own):
+            resampled[:, number, now] = parts[number] @ draws[mine].astype(np.float32)
     columns_last = np.moveaxis(resampled, 0, -1)
     # 3. Every figure of each group, with the bounds that its resamples give.
     n = [counts(tallies[rows]) for rows in groups]

@@ -153,7 +153,7 @@ def test_the_interval_of_alpha_is_that_of_the_package_on_the_same_resamples() ->
             np.stack([np.repeat(one, weights, axis=0).ravel(), np.repeat(other, weights, axis=0).ravel()]),
             level_of_measurement="ordinal",
         )
-        for weights in drawn(len(turns)).T
+        for weights in np.hstack(list(drawn(len(turns)))).T
     ]
     assert (found.low, found.high) == pytest.approx(tuple(np.quantile(alphas, [0.025, 0.975])), abs=1e-5)
 

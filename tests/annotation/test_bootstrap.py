@@ -1,8 +1,11 @@
 """Intervals: what is resampled, how wide they come out, and where there are none."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
+from annotation import bootstrap
 from annotation.bootstrap import RESAMPLES, Estimate, divide, drawn, estimates, ratio
 
 MEAN = {"mean": ratio(0, 1)}
@@ -15,15 +18,47 @@ def mean_of(values: list[float], dialogue: list[int], dialogues: int | None = No
 
 
 def test_every_resample_draws_as_many_dialogues_as_there_are() -> None:
-    counts = drawn(37)
+    counts = np.hstack(list(drawn(37)))
     assert counts.shape == (37, RESAMPLES)
     assert set(counts.sum(axis=0)) == {37}
 
 
 def test_the_same_number_of_dialogues_is_drawn_the_same_way_again() -> None:
-    before = drawn(11).copy()
-    drawn.cache_clear()
-    assert (drawn(11) == before).all()
+    before = np.hstack(list(drawn(11)))
+    bootstrap._kept.cache_clear()
+    assert (np.hstack(list(drawn(11))) == before).all()
+
+
+def test_what_is_drawn_in_parts_is_what_one_would_draw_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(bootstrap.SEED)
+    at_once = [np.bincount(rng.integers(50, size=50), minlength=50) for _ in range(RESAMPLES)]
+    monkeypatch.setattr(bootstrap, "MOST_KEPT", 0)
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 50 * 7)
+    parts = list(drawn(50))
+    assert [part.shape[1] for part in parts] == [7] * 142 + [6]
+    assert (np.hstack(parts).T == np.array(at_once)).all()
+
+
+def test_an_interval_is_the_same_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    values, dialogue = [float(i % 3 == 0) for i in range(90)], [i // 2 for i in range(90)]
+    before = mean_of(values, dialogue)
+    monkeypatch.setattr(bootstrap, "MOST_KEPT", 0)
+    monkeypatch.setattr(bootstrap, "AT_ONCE", 45 * 10)
+    assert mean_of(values, dialogue) == before
+
+
+def test_two_hundred_thousand_dialogues_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    # All draws at once would be 200 MB, and 800 MB as numbers to compute with. The resamples are cut to 60 for the time
+    # it takes: 12 MB and 48 MB, of which a part may have no more than its share.
+    monkeypatch.setattr(bootstrap, "RESAMPLES", 60)
+    monkeypatch.setattr(bootstrap, "MOST_KEPT", 0)
+    dialogue = np.arange(200_000)
+    table = np.column_stack([dialogue % 2.0, *[np.ones(200_000)] * 18])  # as wide as the tallies of agreement
+    tracemalloc.start()
+    estimates(table, dialogue, 200_000, MEAN, {"mean": 200_000})
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 100e6
 
 
 def test_the_interval_of_a_mean_is_as_wide_as_its_known_standard_error() -> None:
