@@ -31,6 +31,10 @@ Whoever wants the indexes to be used says it in the same words, not with paramet
 """
 
 
+OFTEN_HANDED_BACK = "times_unjudgeable > 1"
+"""A turn that was handed back so often that somebody should look at it; said in the same words as well."""
+
+
 class PriorityRule(enum.StrEnum):
     """What a contradiction of the priority rule does to a submission."""
 
@@ -189,6 +193,12 @@ class Turn(Base):
     __table_args__ = (
         UniqueConstraint("dialogue_id", "number"),
         Index("ix_turns_state", "campaign_id", "state", "id"),
+        Index(
+            "ix_turns_handed_back",
+            "campaign_id",
+            sqlite_where=text(OFTEN_HANDED_BACK),
+            postgresql_where=text(OFTEN_HANDED_BACK),
+        ),
         Index("ix_turns_gold", "campaign_id", "id", sqlite_where=text("gold"), postgresql_where=text("gold")),
         Index("ix_turns_review", "state", "contested_ability", "id"),
         Index("ix_turns_audit", "id", sqlite_where=text("audit_drawn"), postgresql_where=text("audit_drawn")),
@@ -315,7 +325,7 @@ class Ranking(Base):
     """
 
     __tablename__ = "rankings"
-    __table_args__ = (UniqueConstraint("assignment_id", "version"),)
+    __table_args__ = (UniqueConstraint("assignment_id", "version"), Index("ix_rankings_created", "created_at"))
 
     id: Mapped[int] = mapped_column(primary_key=True)
     assignment_id: Mapped[int] = mapped_column(ForeignKey("assignments.id"))

@@ -5,22 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import exists, func, select, text
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.measure_tables import GuidelineDoubt
 from annotation.store import review_queue
-from annotation.tables import Assignment, Ranking, Turn, TurnState
+from annotation.tables import OFTEN_HANDED_BACK, Assignment, Ranking, Turn, TurnState
 
 LATELY = timedelta(days=7)
 """Late rankings of so long are still news."""
 
-OFTEN = 2
+OFTEN = 2  # as OFTEN_HANDED_BACK says it
 """Who looks at a turn that was handed back so often sees why; the next time it goes to the adjudicator."""
-
-LEFT = [state for state in TurnState if state not in (TurnState.SETTLED, TurnState.WITHDRAWN)]
-"""States named one by one, so that an index finds their turns among all that are settled."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +34,11 @@ def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> 
     """What waits for somebody in a campaign."""
     in_campaign = Turn.campaign_id == campaign_id
     doubts = select(func.count()).where(GuidelineDoubt.campaign_id == campaign_id, GuidelineDoubt.closed_at.is_(None))
-    handed_back = select(func.count()).where(in_campaign, Turn.times_unjudgeable >= OFTEN, Turn.state.in_(LEFT))
-    late = (
-        select(func.count())
-        .select_from(Ranking)
-        .join(Assignment, Ranking.assignment_id == Assignment.id)
-        .join(Turn, Assignment.turn_id == Turn.id)
-        .where(in_campaign, Ranking.late.is_(True), Ranking.created_at > (now or utcnow()) - LATELY)
+    left = Turn.state.not_in((TurnState.SETTLED, TurnState.WITHDRAWN))
+    handed_back = select(func.count()).where(in_campaign, text(f"turns.{OFTEN_HANDED_BACK}"), left)
+    own = exists().where(Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id, in_campaign)
+    late = select(func.count(Ranking.id)).where(
+        Ranking.created_at > (now or utcnow()) - LATELY, Ranking.late.is_(True), own
     )
     return Open(
         oldest=review_queue.waits_since(session, in_campaign),

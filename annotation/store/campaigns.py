@@ -278,9 +278,14 @@ def progress(session: Session, campaign_id: int, now: datetime | None = None) ->
         .join(Turn)
         .where(Turn.campaign_id == campaign_id, Ranking.version == 1)
     )
-    today = Ranking.created_at > (now or utcnow()) - timedelta(hours=24)
+    own = exists().where(Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id)
+    today = select(func.count(Ranking.id)).where(
+        Ranking.created_at > (now or utcnow()) - timedelta(hours=24),
+        Ranking.version == 1,
+        own.where(Turn.campaign_id == campaign_id),
+    )
     return Progress(
         by_state={row[0]: row[1] for row in rows},
         rankings=counted.of(session, ("rankings", campaign_id), first_versions),
-        rankings_today=session.scalar(first_versions.where(today)) or 0,
+        rankings_today=session.scalar(today) or 0,
     )

@@ -36,7 +36,7 @@ def test_what_is_drawn_in_parts_is_what_one_would_draw_at_once(monkeypatch: pyte
     monkeypatch.setattr(bootstrap, "AT_ONCE", 50 * 7)
     parts = list(drawn(50))
     assert [part.shape[1] for part in parts] == [7] * 142 + [6]
-    assert (np.hstack(parts).T == np.array(at_once)).all()
+    assert (np.array(at_once) == np.hstack(parts).T).all()
 
 
 def test_an_interval_is_the_same_in_parts_as_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
