@@ -13,6 +13,7 @@ from annotation.outside_tables import Delivery, Webhook
 from annotation.people_tables import User
 from annotation.review_tables import Adjudication, ReviewState
 from annotation.run_tables import Checkpoint, DataSet, Run, RunKind, RunRecord, RunState, Snapshot
+from annotation.store.turns import Behind
 from annotation.tables import Assignment, AuditEvent, Campaign, Dialogue, Ranking, Turn, TurnState
 
 Row = TypeVar("Row")
@@ -112,15 +113,13 @@ def turns(
     limit: int,
     *,
     state: TurnState | None = None,
-    department: str | None = None,
     dialogue: str | None = None,
+    behind: Behind = Behind(),
 ) -> Sequence[Turn]:
     """Turns of a campaign in the order of their import."""
-    wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > (after or 0))
+    wanted = select(Turn).where(Turn.campaign_id == campaign_id, Turn.id > (after or 0), *behind.conditions())
     if state is not None:
         wanted = wanted.where(Turn.state == state)
-    if department is not None:
-        wanted = wanted.where(Turn.department == department)
     if dialogue is not None:
         wanted = wanted.join(Dialogue).where(Dialogue.external_id == dialogue)
     return session.scalars(

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 
 from annotation.formats.reading import read_file
 from annotation.formats.rows import Problem as RowProblem
-from annotation.people_tables import Role, User
+from annotation.people_tables import Role
 from annotation.refusals import Invalid
 from annotation.review_policy import ReviewPolicy
-from annotation.store import campaigns, imports, listing, people
-from annotation.tables import Campaign, PriorityRule, TurnOrder, TurnState
+from annotation.store import attention, campaigns, imports, listing, people
+from annotation.tables import Campaign, Membership, PriorityRule, TurnOrder, TurnState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.problems import FieldProblem, ProblemError, say
 from app.api.ranking import GuidelineShape, show_guideline
@@ -104,6 +104,8 @@ class Member(BaseModel):
     login: str
     name: str
     state: str
+    most_a_day: int | None = Field(description="How many turns they may rank a day; null: no limit")
+    most_in_all: int | None
 
 
 class ProgressShape(BaseModel):
@@ -113,6 +115,23 @@ class ProgressShape(BaseModel):
     by_state: dict[TurnState, int]
     rankings: int
     rankings_today: int
+
+
+class AttentionShape(BaseModel):
+    """What waits for somebody in a campaign, beside the turns of `progress`."""
+
+    oldest: datetime | None = Field(description="Since when the contested turn waits that has waited longest")
+    doubts: int = Field(description="Doubts about the guideline that nobody has answered")
+    handed_back: int = Field(description="Turns that were handed back twice as not to be judged")
+    late: int = Field(description="Rankings of the last seven days that came late and settle nothing")
+
+
+class ChoiceShape(BaseModel):
+    """Which responses of a turn were drawn, where a row offered more than K."""
+
+    dialogue: str
+    kept: list[int] = Field(description="From 1, as they stand in the file")
+    offered: int
 
 
 class ImportReport(BaseModel):
@@ -126,6 +145,7 @@ class ImportReport(BaseModel):
     known: int = Field(description="Dialogues that were there already")
     completed: int = Field(description="Turns that had waited for these responses")
     repeated: list[int] = Field(description="Lines that repeat an earlier row")
+    choices: list[ChoiceShape] = Field(description="What was drawn, by the seed, from rows with more responses than K")
     skipped: list[FieldProblem] = Field(description="Rows that were left out, as asked")
 
 
@@ -180,7 +200,7 @@ def change_campaign(user: Admin, campaign: CampaignChanged, session: Writing, gi
 @router.get("/campaigns/{campaign_id}/members")
 def list_members(campaign: CampaignSeen, session: Reading) -> list[Member]:
     """Who ranks in a campaign, by name."""
-    return [_member(each) for each in campaigns.members(session, campaign.id)]
+    return [_member(each) for each in campaigns.memberships(session, campaign.id)]
 
 
 @router.put("/campaigns/{campaign_id}/members")
@@ -189,7 +209,7 @@ def put_members(user: Admin, campaign: CampaignChanged, session: Writing, given:
     _require_annotators(session, given.user_ids)
     campaigns.set_members(session, campaign, set(given.user_ids), actor_id=user.id)
     session.flush()
-    return [_member(each) for each in campaigns.members(session, campaign.id)]
+    return [_member(each) for each in campaigns.memberships(session, campaign.id)]
 
 
 @router.get("/campaigns/{campaign_id}/progress")
@@ -202,6 +222,13 @@ def get_progress(campaign: CampaignSeen, session: Reading) -> ProgressShape:
         rankings=found.rankings,
         rankings_today=found.rankings_today,
     )
+
+
+@router.get("/campaigns/{campaign_id}/attention")
+def get_attention(campaign: CampaignSeen, session: Reading) -> AttentionShape:
+    """What of a campaign wants somebody's attention."""
+    found = attention.waiting(session, campaign.id)
+    return AttentionShape(**{name: getattr(found, name) for name in AttentionShape.model_fields})
 
 
 async def file_sent(request: Request) -> bytes:
@@ -247,6 +274,7 @@ def import_dialogues(
         known=done.known,
         completed=done.completed,
         repeated=reading.repeated,
+        choices=[ChoiceShape(dialogue=c.dialogue, kept=list(c.kept), offered=c.offered) for c in reading.choices],
         skipped=[in_row(request, each) for each in reading.problems],
     )
 
@@ -271,8 +299,10 @@ def _those(names: Collection[str], campaign: Campaign, told: Mapping[str, Any]) 
     return {name: told.get(name, getattr(campaign, name)) for name in names}
 
 
-def _member(user: User) -> Member:
-    return Member(id=user.id, login=user.login, name=user.name, state=user.state)
+def _member(membership: Membership) -> Member:
+    names, user = ("id", "login", "name", "state"), membership.user
+    most = {"most_a_day": membership.most_a_day, "most_in_all": membership.most_in_all}
+    return Member(**{name: getattr(user, name) for name in names}, **most)
 
 
 def in_row(request: Request, found: RowProblem) -> FieldProblem:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from annotation.measure_tables import GuidelineDoubt
 from annotation.review_policy import Policy, ReviewPolicy
-from annotation.store import doubts, listing, policies
+from annotation.store import audits, doubts, listing, policies
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
 from app.api.shapes import AbilityNumber, Given, Words
 from app.deps import Admin, CampaignChanged, CampaignSeen, Reading, Writing
@@ -30,6 +30,23 @@ class PolicyChanged(PolicyShape):
     """The policy in force from now on."""
 
     settled: int = Field(description="Turns that waited and need no third expert any more")
+
+
+class AuditsShape(BaseModel):
+    """What the blind audits of a campaign found."""
+
+    drawn: int = Field(description="Agreed turns that were drawn")
+    done: int
+    differed: int = Field(description="Of those that are done, how many the auditor saw otherwise at first")
+    wrong: int = Field(description="How many were overturned")
+    pairs: int = Field(description="Agreed pairs in those that are done")
+    pairs_differed: int = Field(description="Of those pairs, how many the auditor ordered otherwise")
+
+
+class PolicyInForce(PolicyShape):
+    """The policy in force, and what its audits found so far."""
+
+    audits: AuditsShape
 
 
 class CostShape(BaseModel):
@@ -92,6 +109,16 @@ def get_costs(
         coming=found.coming,
         waiting=found.waiting,
         seconds_a_turn=found.seconds_a_turn,
+    )
+
+
+@router.get("/campaigns/{campaign_id}/review-policy")
+def get_policy(campaign: CampaignSeen, session: Reading) -> PolicyInForce:
+    """The review policy in force, and what its blind audits found."""
+    found = audits.figures(session, campaign.id)
+    return PolicyInForce(
+        **{name: getattr(campaign, name) for name in PolicyShape.model_fields},
+        audits=AuditsShape(**{name: getattr(found, name) for name in AuditsShape.model_fields}),
     )
 
 

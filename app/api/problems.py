@@ -112,10 +112,14 @@ def install(api: FastAPI) -> None:
         api.add_exception_handler(kind, handler)
 
 
+def language(request: Request) -> str:
+    """The language that the program accepts; English where it accepts neither of ours."""
+    return i18n.accepted(request.headers.get("accept-language", "")) or "en"
+
+
 def say(request: Request, message: str, **parts: object) -> str:
-    """A sentence in the language that the program accepts; in English where it accepts neither of ours."""
-    wanted = i18n.accepted(request.headers.get("accept-language", ""))
-    return i18n.translate(wanted or "en", message, **parts)
+    """A sentence in the language of the program."""
+    return i18n.translate(language(request), message, **parts)
 
 
 def problem(

@@ -54,6 +54,14 @@ class Work(BaseModel):
     left: int = Field(description="Turns that you could still be given")
 
 
+class WhyNothing(BaseModel):
+    """Why you would be given no turn."""
+
+    why: places.Nothing = Field(
+        description="kept: what is left is held by others or kept for them; done: all is ranked"
+    )
+
+
 class GuidelineShape(BaseModel):
     """The guideline in force."""
 
@@ -189,6 +197,12 @@ def reserve_next(
         guidelines.note_reading(session, user, guidelines.version(session, campaign.id, current))
     session.flush()
     return _shown(session, assignment)
+
+
+@router.get("/ranking/campaigns/{campaign_id}/why-nothing")
+def get_why_nothing(campaign: CampaignRankedIn, user: Annotator, session: Reading) -> WhyNothing:
+    """Why nothing was left, after `next` gave no turn"""
+    return WhyNothing(why=places.why_nothing(session, user, campaign))
 
 
 @router.get("/assignments/{assignment_id}")

@@ -21,6 +21,7 @@ from annotation.store import listing, restoring, snapshots
 from annotation.tables import SettledBy
 from app.api.campaigns import file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
+from app.api.shapes import Words
 from app.deps import Admin, CampaignSeen, Data, Reading, SnapshotSeen, WebSettings
 from app.routes.snapshots import CACHE
 
@@ -124,12 +125,17 @@ def download_as(snapshot: SnapshotSeen, name: str) -> FileResponse:
 
 
 @router.post("/snapshots/restore", status_code=201, openapi_extra=ARCHIVE_BODY)
-def restore(user: Admin, database: Data, data: Annotated[bytes, Depends(file_sent)]) -> Restored:
+def restore(
+    user: Admin,
+    database: Data,
+    data: Annotated[bytes, Depends(file_sent)],
+    name: Annotated[Words, Query(max_length=128, description="Of the campaign; left out: the one that it had")] = "",
+) -> Restored:
     """Make a campaign of the archive of a snapshot, or nothing."""
     with tempfile.TemporaryDirectory(prefix="zhongjing-restore-") as folder:
         manifest = unpack(io.BytesIO(data), Path(folder))
         with database.writing() as session:
-            campaign = restoring.restore(session, Path(folder), manifest, actor_id=user.id)
+            campaign = restoring.restore(session, Path(folder), manifest, actor_id=user.id, name=name.strip())
             return Restored(campaign_id=campaign.id)
 
 

@@ -6,14 +6,16 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from annotation.db import utcnow
 from annotation.refusals import Missing
 from annotation.report import Table
 from annotation.store import statistics
+from app.api.problems import language
 from app.deps import CampaignSeen, Reading
+from app.routes.statistics import csv_of
 
 router = APIRouter(tags=["statistics"])
 
@@ -55,6 +57,16 @@ def get_statistics(campaign: CampaignSeen, part: str, session: Reading) -> list[
     if part not in statistics.SECTIONS:
         raise Missing("There is no such part of the statistics.")
     return [_table(each) for each in statistics.section(session, campaign, part, utcnow().date(), wait=True).tables]
+
+
+@router.get(
+    "/campaigns/{campaign_id}/statistics/{part}/csv",
+    response_class=Response,
+    responses={200: {"content": {"text/csv": {}}, "description": "A line a figure, with names and in words"}},
+)
+def download_statistics(request: Request, campaign: CampaignSeen, part: str, session: Reading) -> Response:
+    """One part of the statistics as a file for spreadsheets; `everything` is all of them."""
+    return csv_of(session, campaign, part, language(request))
 
 
 def _table(table: Table) -> TableShape:

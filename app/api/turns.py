@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Annotated, Any
+from datetime import date, datetime
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from pydantic import BaseModel, Field
 
 from annotation.ranking import LETTERS, Ranking, Relation
-from annotation.store import listing, measuring, places, rankings, turns
+from annotation.review_tables import Adjudication, ReviewKind, ReviewState
+from annotation.store import calibration, listing, measuring, places, rankings, turns
+from annotation.store.turns import Behind
 from annotation.tables import AssignmentState, SettledBy, Turn, TurnState
 from annotation.tables import Ranking as StoredRanking
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
@@ -78,6 +80,19 @@ class SettledPairShape(BaseModel):
     provenance: str
 
 
+class ReviewOfTurn(BaseModel):
+    """A third expert's work on the turn."""
+
+    id: int
+    kind: ReviewKind
+    adjudicator_id: int
+    state: ReviewState
+    created_at: datetime
+    decided_at: datetime | None
+    overturned: bool = Field(description="Whether what both annotators agree on was opened again or overturned")
+    reason: str = Field(description="Why, where it was")
+
+
 class FullTurn(TurnShape):
     """A turn with everything that was said about it."""
 
@@ -90,6 +105,8 @@ class FullTurn(TurnShape):
     rankings: list[GivenRanking]
     settled_pairs: list[SettledPairShape] = Field(description="Empty until the turn is settled")
     rewrite: str | None
+    review: ReviewOfTurn | None = Field(description="The third expert's work on it that is open or decided")
+    calibration_round_id: int | None = Field(description="The round that the turn is in, if any")
 
 
 class LateRanking(BaseModel):
@@ -102,19 +119,51 @@ class LateRanking(BaseModel):
     order: OrderShape
 
 
+SOURCES = {"in": 1, "out": 0, "unstated": -1}
+
+
+Holders = Annotated[list[int] | None, Query(max_length=2, description="Who holds a place on it: one, or both")]
+Contested = Annotated[int | None, Query(ge=1, le=9, description="The most important that decides a contested pair")]
+
+
+def counted(
+    annotator_id: Holders = None,
+    ability: Contested = None,
+    department: Annotated[Words | None, Query(max_length=64)] = None,
+    depth: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="Which turn of its dialogue it is")] = None,
+    source: Annotated[Literal["in", "out", "unstated"] | None, Query(description="In or out of distribution")] = None,
+    week: Annotated[date | None, Query(description="The Monday, in UTC, of the week of its last ranking")] = None,
+    guideline_version: Annotated[int | None, Query(ge=1, le=2**31 - 1, description="That it was ranked under")] = None,
+    handed_back: Annotated[int, Query(ge=0, le=2, description="So often or more")] = 0,
+    calibration: Annotated[bool, Query(description="Only those of a calibration round")] = False,
+) -> Behind:
+    """The turns that a figure of the statistics counts."""
+    return Behind(
+        annotators=tuple(annotator_id or ()),
+        ability=ability,
+        department=department,
+        depth=depth,
+        source=None if source is None else SOURCES[source],
+        week=week,
+        guideline=guideline_version,
+        handed_back=handed_back,
+        calibration=calibration,
+    )
+
+
 @router.get("/campaigns/{campaign_id}/turns")
 def list_turns(
     campaign: CampaignSeen,
     session: Reading,
+    behind: Annotated[Behind, Depends(counted)],
     state: TurnState | None = None,
-    department: Annotated[Words | None, Query(max_length=64)] = None,
     dialogue: Annotated[Words | None, Query(max_length=128)] = None,
     cursor: Cursor = None,
     limit: Limit = 50,
 ) -> Page[TurnShape]:
-    """The turns of a campaign in the order of their import."""
-    chosen = {"state": state, "department": department, "dialogue": dialogue}
-    rows = listing.turns(session, campaign.id, number_in(cursor), limit + 1, **chosen)  # type: ignore[arg-type]
+    """The turns of a campaign in the order of their import, or those behind a figure of its statistics."""
+    before = number_in(cursor)
+    rows = listing.turns(session, campaign.id, before, limit + 1, state=state, dialogue=dialogue, behind=behind)
     return page_of(rows, limit, lambda row: TurnShape(**_facts(row)), lambda row: (row.id,))
 
 
@@ -122,7 +171,8 @@ def list_turns(
 def get_turn(campaign: CampaignSeen, turn_id: int, session: Reading) -> FullTurn:
     """One turn with everything that was said about it."""
     turn = turns.in_campaign(session, campaign.id, turn_id)
-    rewrite = turns.rewrite_of(session, turn.id)
+    rewrite, review = turns.rewrite_of(session, turn.id), turns.review_of(session, turn.id)
+    held_in = calibration.rounds_of(session, [turn]).get(turn.id)
     settled = measuring.settled_pairs(session, turn) if turn.state is TurnState.SETTLED else []
     return FullTurn(
         **_facts(turn),
@@ -150,6 +200,8 @@ def get_turn(campaign: CampaignSeen, turn_id: int, session: Reading) -> FullTurn
             for each in settled
         ],
         rewrite=rewrite.text if rewrite else None,
+        review=_review(review) if review else None,
+        calibration_round_id=held_in.id if held_in else None,
     )
 
 
@@ -165,6 +217,12 @@ def list_late_rankings(
 def _facts(turn: Turn) -> dict[str, Any]:
     names = set(TurnShape.model_fields) - {"dialogue"}
     return {name: getattr(turn, name) for name in names} | {"dialogue": turn.dialogue.external_id}
+
+
+def _review(review: Adjudication) -> ReviewOfTurn:
+    names = set(ReviewOfTurn.model_fields) - {"overturned", "reason"}
+    reason = review.decisions.get("unlocked_because", "")
+    return ReviewOfTurn(**{name: getattr(review, name) for name in names}, overturned=bool(reason), reason=reason)
 
 
 def _given(stored: StoredRanking) -> GivenRanking:

@@ -81,10 +81,15 @@ def first_part(request: Request, campaign: CampaignSeen, session: Reading) -> HT
 @router.get("/statistics/{name}.csv")
 def download(request: Request, campaign: CampaignSeen, name: str, session: Reading) -> Response:
     """One part, or everything, as lines of figures."""
+    return csv_of(session, campaign, name, locale_of(request))
+
+
+def csv_of(session: Reading, campaign: Campaign, name: str, locale: str) -> Response:
+    """One part, or everything, as a file for spreadsheets; raises Missing for a part that there is not."""
     parts = statistics.SECTIONS if name == EVERYTHING else (name,)
     if not set(parts) <= set(statistics.SECTIONS):
         raise Missing("There is no such part of the statistics.")
-    locale, people = locale_of(request), statistics.names(session)
+    people = statistics.names(session)
     rows = [
         line
         for each in parts

@@ -91,3 +91,11 @@ def test_every_event_and_every_refusal_is_explained(web: FastAPI) -> None:
         assert f"| `{event.value}` |" in DOCUMENT, event
     for name in document_of(web.state.api)["components"]["responses"]:
         assert f"| {name.removeprefix('Refused')} |" in DOCUMENT, name
+
+
+def test_every_address_is_in_the_list_and_no_other(web: FastAPI) -> None:
+    section = DOCUMENT.split("## All there is")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`/.+?) \| .+ \|$", section, re.MULTILINE)
+    told = {path for row in rows for path in re.findall("`(.+?)`", row)}
+    paths = document_of(web.state.api)["paths"]
+    assert told == {re.sub(r"{\w+}", "…", path.removeprefix("/api/v1")) for path in paths}
