@@ -11,14 +11,14 @@ from pydantic import BaseModel, Field, model_validator
 from sqlalchemy.orm import Session
 
 from annotation.formats.reading import read_file
-from annotation.formats.rows import Problem as RowProblem
+from annotation.formats.rows import Problem
 from annotation.people_tables import Role
 from annotation.refusals import Invalid
 from annotation.review_policy import ReviewPolicy
 from annotation.store import attention, campaigns, imports, listing, people
 from annotation.tables import Campaign, Membership, PriorityRule, TurnOrder, TurnState
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
-from app.api.problems import FieldProblem, ProblemError, say
+from app.api.problems import FieldProblem, ProblemError, RowProblem, say
 from app.api.ranking import GuidelineShape, show_guideline
 from app.api.shapes import Given, Words
 from app.deps import Admin, CampaignChanged, CampaignSeen, Data, Reading, Writing
@@ -146,7 +146,7 @@ class ImportReport(BaseModel):
     completed: int = Field(description="Turns that had waited for these responses")
     repeated: list[int] = Field(description="Lines that repeat an earlier row")
     choices: list[ChoiceShape] = Field(description="What was drawn, by the seed, from rows with more responses than K")
-    skipped: list[FieldProblem] = Field(description="Rows that were left out, as asked")
+    skipped: list[RowProblem] = Field(description="Rows that were left out, as asked")
 
 
 @router.get("/campaigns")
@@ -275,7 +275,7 @@ def import_dialogues(
         completed=done.completed,
         repeated=reading.repeated,
         choices=[ChoiceShape(dialogue=c.dialogue, kept=list(c.kept), offered=c.offered) for c in reading.choices],
-        skipped=[in_row(request, each) for each in reading.problems],
+        skipped=[_left_out(request, each) for each in reading.problems],
     )
 
 
@@ -305,6 +305,11 @@ def _member(membership: Membership) -> Member:
     return Member(**{name: getattr(user, name) for name in names}, **most)
 
 
-def in_row(request: Request, found: RowProblem) -> FieldProblem:
+def _left_out(request: Request, found: Problem) -> RowProblem:
+    told = in_row(request, found)
+    return RowProblem(where=told.where, message=told.message)
+
+
+def in_row(request: Request, found: Problem) -> FieldProblem:
     """What is wrong with a row of a file, in the language of the request."""
     return FieldProblem(where=f"line {found.line}, {found.where}", message=say(request, found.expected, **found.parts))

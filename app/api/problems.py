@@ -44,11 +44,16 @@ TOO_LARGE = N_("The body is too large: send a smaller file, or ask the admin to 
 BEYOND = N_("A number or a text is too large to be kept: make it smaller.")
 
 
-class FieldProblem(BaseModel):
-    """One thing to mend."""
+class RowProblem(BaseModel):
+    """What does not fit in a row of a file."""
 
     where: str = Field(description="The field, as a path such as `body.groups.0`, or a row of a file")
     message: str = Field(description="What was expected there")
+
+
+class FieldProblem(RowProblem):
+    """One thing to mend."""
+
     type: str | None = Field(None, description="Which kind of misfit it is, such as `missing`, for programs")
     loc: list[str | int] | None = Field(None, description="The path of the field, part by part")
     pair: tuple[Letter, Letter] | None = Field(

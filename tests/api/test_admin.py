@@ -67,6 +67,7 @@ def test_a_file_with_problems_is_reported_row_by_row_and_nothing_is_imported(
     assert client.get(f"/api/v1/campaigns/{campaign.id}/progress").json()["turns"] == 0
     report = client.post(f"{path}?skip=true&source=first.jsonl", content=file).json()
     assert (report["dialogues"], report["turns"], len(report["skipped"])) == (1, 1, 2)
+    assert {name for each in report["skipped"] for name in each} == {"where", "message"}
     again = client.post(path, content=json_lines(own_row("d1"))).json()
     assert (again["dialogues"], again["known"]) == (0, 1)
     is_problem(client.post(path, content=json_lines(own_row("d1", "别的问题"))), 409)

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from annotation.adjudication import Provenance
 from annotation.db import Database
 from annotation.ranking import Relation
+from annotation.review_tables import Adjudication
 from annotation.store import audits, reviews, turns
 from annotation.tables import Campaign, SettledBy
 from tests.api.conftest import Program, contest, rank
@@ -79,6 +80,21 @@ def test_nothing_of_what_was_agreed_is_told_before_the_own_order_stands(zhao: Te
         "rewrite": None,
         "doubts": [],
     }
+
+
+def test_an_order_that_was_placed_in_the_browser_and_does_not_stand_yet_reveals_nothing(
+    zhao: TestClient, database: Database
+) -> None:
+    path = f"/api/v1/reviews/{opened(zhao)['id']}"
+    with database.writing() as session:
+        review = session.get_one(Adjudication, 1)
+        for response in (1, 0, 2):
+            audits.place(session, review, review.version, response, level=False)
+    placed = zhao.get(path).json()
+    assert (placed["asks"], placed["order"]["groups"]) == ("fix", letters(placed, "回答1", "回答0", "回答2", "回答3"))
+    assert (placed["fixed"], placed["agreed"], placed["differing"]) == (False, None, None)
+    again = order(zhao, placed, *AGREED)
+    assert (again["order"]["groups"], again["state"]) == (letters(placed, *AGREED), "decided")
 
 
 def test_the_same_order_confirms_and_the_audit_is_done(zhao: TestClient, database: Database) -> None:

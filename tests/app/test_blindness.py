@@ -24,7 +24,7 @@ from annotation.ranking import LETTERS
 from annotation.review_tables import Adjudication
 from annotation.store import campaigns, tokens
 from annotation.tables import Assignment, Draft
-from app import deps
+from app import deps, watching
 from app.api.main import ROUTERS as OF_THE_API
 from app.routes import ROUTERS
 from tests.app.judges import JUDGES, PLAYS, ROLES, Judge, browser_of, happen, new_user, program_of, tells_of
@@ -162,7 +162,7 @@ def every_route() -> list[tuple[str, str, bool]]:
 
 def for_the_admin(needs: Dependant) -> bool:
     """Whether a route asks for an admin."""
-    return needs.call is deps.admin or any(map(for_the_admin, needs.dependencies))
+    return needs.call in (deps.admin, watching.watching_admin) or any(map(for_the_admin, needs.dependencies))
 
 
 def look_at_everything(scan: Scan) -> None:
