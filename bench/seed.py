@@ -34,6 +34,7 @@ from annotation.tables import (
     Response,
     SettledBy,
     Turn,
+    TurnOrder,
     TurnState,
 )
 from annotation.tables import Ranking as RankingRow
@@ -41,6 +42,12 @@ from annotation.tables import Ranking as RankingRow
 K = 4
 BATCH = 500
 DAYS = 60
+ALIKE = 0.2
+"""In so many turns two responses are nearly the same text, whose differences the page marks."""
+
+RANDOM_SHARE = 0.1
+"""Where the most informative turns come first, so many are drawn at random."""
+
 ENTITIES = (Dialogue, Turn, Response, Assignment, RankingRow, AuditEvent)
 PHRASES = (
     "根据您的描述，", "这种情况多见于", "首先建议您", "到消化内科就诊，", "完善血常规和肝功能检查，",
@@ -61,6 +68,7 @@ class Size:
     untouched: int
     annotators: int = 24
     agreed: float = 0.73
+    order: TurnOrder = TurnOrder.IMPORT
 
     @property
     def turns(self) -> int:
@@ -96,6 +104,8 @@ class _Writer:
     texts: Sequence[str]
     couples: Sequence[_Couple]
     pairs: Sequence[tuple[int, int]]
+    order: TurnOrder
+    shared: dict[tuple[int, int], int]
     rows: dict[type, list[dict[str, Any]]] = field(default_factory=lambda: {kind: [] for kind in ENTITIES})
 
 
@@ -108,7 +118,7 @@ def seed(database: Database, size: Size, number: int = 0) -> Seeded:
         for dialogue in _dialogues(writer, size):
             if len(writer.rows[Turn]) >= BATCH or dialogue is None:
                 _flush(connection, writer)
-        connection.execute(insert(PairCount), _pair_counts(writer, size))
+        connection.execute(insert(PairCount), _pair_counts(writer))
     _settle_down(database)
     _check(database, writer, size)
     return writer.seeded
@@ -121,6 +131,8 @@ def _prepare(session: Session, size: Size, rng: random.Random) -> _Writer:
     ]
     people.add(session, "admin", "管理员", Role.ADMIN, password_hash="of nobody")  # noqa: S106
     campaign = campaigns.create(session, "门诊对话", guideline="先看安全，再看专业，最后看表达。" * 20)
+    campaign.turn_order = size.order
+    campaign.random_share = RANDOM_SHARE if size.order is TurnOrder.INFORMATIVE else 0.0
     ids = tuple(doctor.id for doctor in doctors)
     return _Writer(
         Seeded(campaign.id, ids),
@@ -129,7 +141,9 @@ def _prepare(session: Session, size: Size, rng: random.Random) -> _Writer:
         rng,
         texts=["".join(rng.choices(PHRASES, k=rng.randint(10, 30))) for _ in range(4000)],
         couples=[_couple(rng, agreed=i < size.agreed * 1000) for i in range(1000)],
-        pairs=list(itertools.combinations(ids, 2)),
+        pairs=(pairs := list(itertools.combinations(ids, 2))),
+        order=size.order,
+        shared=dict.fromkeys(pairs, 0),
     )
 
 
@@ -188,29 +202,47 @@ def _turn(writer: _Writer, turn_id: int, dialogue_id: int, told: list[list[str]]
         "settled_by": None,
         "settled_at": None,
         "contested_ability": None,
+        "score_spread": None,
+        "best_score": None,
     }
+    if writer.order is TurnOrder.INFORMATIVE:
+        row |= {"score_spread": writer.rng.expovariate(1.0), "best_score": writer.rng.gauss(0.0, 1.0)}
     if finished:
-        row |= _rankings(writer, turn_id)
+        row |= _rankings(writer, turn_id, _pair_of(writer, turn_id, dialogue_id, first=len(told) == 1))
     writer.rows[Turn].append(row)
     writer.rows[Response] += [
         {"turn_id": turn_id, "number": i, "text": said, "model": f"model {i}"}
-        for i, said in enumerate(writer.rng.sample(writer.texts, K))
+        for i, said in enumerate(_responses(writer))
     ]
 
 
-def _rankings(writer: _Writer, turn_id: int) -> dict[str, Any]:
+def _responses(writer: _Writer) -> list[str]:
+    """K texts, of which at times the last says what the first does but for a phrase."""
+    said = writer.rng.sample(writer.texts, K)
+    if writer.rng.random() < ALIKE:
+        replaced, by = writer.rng.sample(PHRASES, 2)
+        said[-1] = said[0].replace(replaced, by, 1) if replaced in said[0] else said[0] + by
+    return said
+
+
+def _rankings(writer: _Writer, turn_id: int, pair: tuple[int, int]) -> dict[str, Any]:
     """Writes the two rankings of a turn; returns what that makes of the turn."""
     couple = writer.rng.choice(writer.couples)
     at = writer.now - timedelta(seconds=writer.rng.uniform(60, DAYS * 86400))
-    for place, user_id in enumerate(_pair_of(writer, turn_id), start=1):
+    for place, user_id in enumerate(pair, start=1):
         _one_ranking(writer, turn_id, place, user_id, couple.rankings[place - 1], at)
     if couple.agreed:
         return {"places_taken": 2, "state": TurnState.SETTLED, "settled_by": SettledBy.AGREED, "settled_at": at}
     return {"places_taken": 2, "state": TurnState.CONTESTED, "contested_ability": couple.ability}
 
 
-def _pair_of(writer: _Writer, turn_id: int) -> tuple[int, int]:
-    return writer.pairs[turn_id % len(writer.pairs)]
+def _pair_of(writer: _Writer, turn_id: int, dialogue_id: int, *, first: bool) -> tuple[int, int]:
+    """Who ranks a turn. Turns are shared evenly or, where dialogues stay together, dialogues."""
+    together = writer.order is TurnOrder.DIALOGUE
+    pair = writer.pairs[(dialogue_id if together else turn_id) % len(writer.pairs)]
+    if first or not together:
+        writer.shared[pair] += 1
+    return pair
 
 
 def _one_ranking(
@@ -241,14 +273,11 @@ def _flush(connection: Connection, writer: _Writer) -> None:
             rows.clear()
 
 
-def _pair_counts(writer: _Writer, size: Size) -> list[dict[str, Any]]:
-    shared = dict.fromkeys(writer.pairs, 0)
-    for turn_id in range(1, size.finished + 1):
-        shared[_pair_of(writer, turn_id)] += 1
+def _pair_counts(writer: _Writer) -> list[dict[str, Any]]:
     campaign_id = writer.seeded.campaign_id
     return [
         {"campaign_id": campaign_id, "low_user_id": low, "high_user_id": high, "turns": turns}
-        for (low, high), turns in shared.items()
+        for (low, high), turns in writer.shared.items()
     ]
 
 
@@ -269,5 +298,6 @@ def _check(database: Database, writer: _Writer, size: Size) -> None:
         counts = {kind: session.scalar(select(func.count()).select_from(kind)) for kind in (Turn, Response, RankingRow)}
         shared = session.scalar(select(func.sum(PairCount.turns)))
     assert counts == {Turn: size.turns, Response: K * size.turns, RankingRow: 2 * size.finished}, counts
-    assert shared == size.finished, shared
+    assert shared == sum(writer.shared.values()), shared
+    assert shared == size.finished or size.order is TurnOrder.DIALOGUE, shared
     assert len(writer.seeded.annotators) == size.annotators

@@ -15,7 +15,7 @@ from sqlalchemy import func, select, text
 
 from annotation.db import Database
 from annotation.store import people
-from annotation.tables import Assignment, AssignmentState, Purpose, Ranking, Turn
+from annotation.tables import Assignment, AssignmentState, Purpose, Ranking, Turn, TurnOrder
 from bench.schedule import percentile
 from bench.seed import Size, seed
 from bench.servers import Backend, NewDatabase, database, installation
@@ -60,14 +60,17 @@ class Site:
         processes = "two web processes" if self.processes == 2 else "one web process"
         return (
             f"{self.size.finished:,} turns with {2 * self.size.finished:,} rankings and {self.size.untouched:,} more "
-            f"to rank, {len(self.logins)} annotators, {self.backend}, {processes}, {psutil.cpu_count()} cores with the "
-            f"database and the generator on them, {RATE:g} requests/s open loop (Poisson)"
+            f"to rank {self.size.order.value}, {len(self.logins)} annotators, {self.backend}, {processes}, "
+            f"{psutil.cpu_count()} cores with the database and the generator on them, {RATE:g} requests/s open loop "
+            "(Poisson)"
         )
 
 
-def build(new_database: NewDatabase, backend: Backend, turns: int, number: int) -> Site:
+def build(
+    new_database: NewDatabase, backend: Backend, turns: int, number: int, order: TurnOrder = TurnOrder.IMPORT
+) -> Site:
     """A campaign of so many turns with two rankings each, and a tenth more, at least 3,000, to go on with."""
-    size = Size(turns, max(3_000, turns // 10))
+    size = Size(turns, max(3_000, turns // 10), order=order)
     note(f"{backend}: seeding {size.turns:,} turns with {2 * size.finished:,} rankings")
     url = new_database(f"turns{turns}")
     with database(url) as opened:
