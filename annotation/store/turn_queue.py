@@ -261,9 +261,29 @@ def _begun_by_information(session: Session, seeker: Seeker) -> Found | None:
     found = found or _first(session, seeker, Begin, by_score=True)
     if found is None:
         return None
-    rivals = select(func.count(Turn.id)).where(which, Turn.priority == found.turn.priority).params(seeker.values)
-    eligible = counted.of(session, ("fresh", seeker.campaign_id, seeker.user_id, found.turn.priority), rivals)
-    return Found(found.turn, chance_of(found.turn.id == leader, max(eligible, 1), seeker.random_share))
+    eligible = _eligible(session, seeker, found.turn.priority)
+    return Found(found.turn, chance_of(found.turn.id == leader, eligible, seeker.random_share))
+
+
+def _eligible(session: Session, seeker: Seeker, priority: int) -> int:
+    """How many fresh turns of a priority they might be given: all, counted once for everybody, but what they had."""
+    values = {**seeker.values, "priority": priority}
+    fresh = counted.of(session, ("fresh", seeker.campaign_id, priority), _fresh().params(values))
+    return max(fresh - (session.scalar(_had_of_fresh(), values) or 0), 1)
+
+
+@cache
+def _fresh() -> Select[int]:
+    """How many turns nobody has begun."""
+    fresh = (Turn.campaign_id == CAMPAIGN) & QUEUED & (Turn.places_taken == 0) & Turn.holder_id.is_(None)
+    return select(func.count(Turn.id)).where(fresh, Turn.priority == bindparam("priority", type_=Integer))
+
+
+@cache
+def _had_of_fresh() -> Select[int]:
+    """How many of those somebody has handed back: found by who it is, who holds no place of a fresh turn."""
+    mine = (OWN.user_id == USER) & (OWN.purpose == Purpose.LABEL) & OWN.place.is_(None)
+    return _fresh().join(OWN, OWN.turn_id == Turn.id).where(mine, OWN.state != AssignmentState.EXPIRED)
 
 
 def _drawn(session: Session, seeker: Seeker, which: ColumnElement[bool]) -> Found | None:

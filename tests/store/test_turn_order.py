@@ -81,6 +81,24 @@ def test_the_chance_of_each_begun_turn_is_kept_and_none_where_none_was_involved(
     assert joined.selection_probability is None
 
 
+def test_what_somebody_handed_back_has_no_part_in_their_chance(
+    session: Session, cast: Cast, campaign: Campaign
+) -> None:
+    prepare(session, campaign, TurnOrder.INFORMATIVE, 4)
+    mine = campaigns.get(session, campaign.id)
+    mine.random_share = 1.0
+    for turn in session.scalars(select(Turn)):
+        turn.score_spread = 1.0
+    session.flush()
+    given = [places.reserve_next(session, user, mine) for user in (cast.li, cast.wang)]
+    assert all(given)
+    for held in given:
+        places.cannot_judge(session, held, "乱码")
+    again = places.reserve_next(session, cast.li, mine)
+    assert again is not None
+    assert again.selection_probability == pytest.approx(1 / 3)  # of four fresh ones, less their own and not Wang's
+
+
 def test_every_fresh_turn_of_the_highest_priority_is_drawn_as_likely(
     session: Session, cast: Cast, campaign: Campaign
 ) -> None:
