@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check browser bench format clean
+.PHONY: demo test check browser pictures bench format clean
 
 demo: $(READY)  ## set up, then the whole method once; goes on serving at 127.0.0.1:8000
 	$(RUN)/zhongjing demo
@@ -21,6 +21,9 @@ check: $(READY)  ## format, lint, types, import rules, tests (with `alembic chec
 
 browser: $(READY)  ## a Chromium for the tests, where none is installed
 	$(RUN)/python -m tests.browser.install
+
+pictures: $(READY) browser  ## the pictures of the README again, from a demonstration at its end; URL=… for another port
+	$(RUN)/python -m tests.browser.pictures $(URL)
 
 bench: $(READY)  ## what web and data can take, a JSON object a line; QUICK=1 for a look, ARGS=--seed=1 for others
 	@$(RUN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
