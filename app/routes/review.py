@@ -29,7 +29,7 @@ def queue(request: Request, user: Adjudicator, session: Reading) -> HTMLResponse
 
 
 @router.post("/review/next")
-def next_review(request: Request, user: Adjudicator, session: Writing) -> Response:
+def next_review(user: Adjudicator, session: Writing) -> Response:
     """Opens the next turn."""
     review = reviews.open_next(session, user)
     if review is None:
@@ -101,10 +101,16 @@ def unlock(
 
 
 @router.post("/reviews/{review_id}/decide")
-def decide(review: OwnReview, session: Writing, version: Annotated[int, Form()]) -> Response:
-    """Settles the turn."""
+def decide(
+    review: OwnReview,
+    user: Adjudicator,
+    session: Writing,
+    version: Annotated[int, Form()],
+    on: Annotated[bool, Form()] = False,
+) -> Response:
+    """Settles the turn, and opens the next one where they go on."""
     reviews.decide(session, review, version)
-    return back_to(review)
+    return next_review(user, session) if on else back_to(review)
 
 
 @router.post("/reviews/{review_id}/renew")

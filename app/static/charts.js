@@ -44,6 +44,7 @@
     const known = plots.get(place);
     if (known && known.names.join() === names.join()) { known.plot.setData(data); return; }
     known?.plot.destroy();
+    place.replaceChildren();
     plots.set(place, { names, plot: new uPlot(options(place, names), data, place) });
   }
 

@@ -21,6 +21,7 @@
   }
 
   function onKey(event) {
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.closest("textarea")?.form.requestSubmit();
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.repeat) return;
     if (document.querySelector("dialog[open]") || event.target.closest("textarea, input, select")) return;
     if (event.key === "Enter" && event.target.closest("button, a, summary")) return;
@@ -47,6 +48,9 @@
     off.checked = localStorage.getItem("keys") === "off";
     off.addEventListener("change", () => localStorage.setItem("keys", off.checked ? "off" : "on"));
   }
+
+  const talk = document.querySelector(".talk");
+  if (talk) talk.scrollTop = talk.scrollHeight; // a long history is read upwards from the question
 
   // --- whoever reads and types keeps the turn; a window that was left alone does not ---
 

@@ -78,6 +78,9 @@ def test_a_contested_turn_is_decided_question_by_question(browse: Browse, databa
     assert "Take the decision back" in page
     client.post(f"{path}/back", data={"version": version(page)})
     assert turn_of(database).state is TurnState.IN_REVIEW
+    done = client.post(f"{path}/decide", data={"version": version(client.get(path).text), "on": "true"})
+    assert done.headers["location"] == "/review"  # nothing is left
+    assert turn_of(database).state is TurnState.SETTLED
 
 
 def test_the_letters_of_the_page_mean_the_same_responses_as_the_answer(

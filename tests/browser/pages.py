@@ -18,6 +18,8 @@ PARTS = {
     "/admin/campaigns/{campaign_id}/glance",
     "/admin/campaigns/{campaign_id}/review-policy/cost",
     "/admin/campaigns/{campaign_id}/statistics/{name}.csv",
+    "/admin/campaigns/{campaign_id}/statistics/{name}/live",
+    "/admin/live",
     "/admin/runs/{run_id}/live",
     "/assignments/{assignment_id}/compare",
 }

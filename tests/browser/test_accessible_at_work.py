@@ -151,7 +151,7 @@ def review(seat: Seat, none_acceptable: str, found: Findings) -> set[str]:
             found.look(seat.page, f"review: {asked}")
         seen.add(asked)
         if asked != "done":
-            first = f"button[value='{none_acceptable}']" if asked == "outcome" else "form button"
+            first = f"button[value='{none_acceptable}']" if asked == "outcome" else "form button"  # to settle and stay
             with seat.page.expect_navigation():
                 seat.page.locator(f"#question {first}").first.click()
     return seen

@@ -130,10 +130,14 @@ def test_a_review_keeps_its_texts_while_the_password_is_asked(desk: Desk) -> Non
         answer(page, "n")
         while page.locator("#rewrite").count() == 0:
             answer(page, "ArrowLeft" if page.locator("[name=relation]").count() == 3 else "1")
+        expect(page.locator("#rewrite")).to_be_focused()
         page.fill("#rewrite", REWRITE)
         send_after_the_login_has_ended(page, desk, "#rewrite")
-        answer(page, "Enter")
+        answer(page, "d")
         expect(page.locator("#question [action$='/back']")).to_be_visible()
+        answer(page, "z")
+        answer(page, "Enter")
+        expect(page).to_have_url(f"{desk.url}/review")  # nothing is left
     with desk.database.reading() as session:
         review = session.scalars(select(Adjudication)).one()
         assert review.decisions["unlocked_because"] == REASON
@@ -148,9 +152,10 @@ def answer(page: Page, key: str) -> None:
 def send_after_the_login_has_ended(page: Page, desk: Desk, field: str) -> None:
     text = page.input_value(field)
     log_out_at_the_server(desk, "zhao")
-    page.locator(field).locator("xpath=ancestor::form").locator("button").click()
+    page.press(field, "Control+Enter" if field == "#rewrite" else "Enter")
     expect(page.locator("#again")).to_be_visible()
     expect(page.locator(field)).to_have_value(text)
-    page.evaluate("window.before = true")
+    page.evaluate("document.body.id = 'before'")
     log_in_over_the_page(page, "zhao")
-    page.wait_for_function("!window.before && document.readyState === 'complete'")  # it was read again
+    expect(page.locator("body#before")).to_have_count(0)  # the page was read again
+    page.wait_for_load_state()
