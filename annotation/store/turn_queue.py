@@ -109,10 +109,10 @@ def mark(session: Session) -> None:
 def wait_for_any(session: Session, seeker: Seeker) -> bool:
     """Lets go of what was locked since ``mark`` and waits for whoever is at a turn that may still be theirs.
 
-    Says whether there is such a turn.
+    Says whether there is such a turn. Any will do, so they are not put in order, which would look at all of them.
     """
     session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")
-    turn_id = session.scalar(_anything(seeker.order).with_only_columns(Turn.id).limit(1), seeker.values)
+    turn_id = session.scalar(select(Turn.id).where(_free(seeker.order)).limit(1), seeker.values)
     if turn_id is not None:
         session.execute(select(Turn.id).where(Turn.id == turn_id).with_for_update()).all()
         session.connection().exec_driver_sql("ROLLBACK TO SAVEPOINT looking")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import event, select
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.people_tables import User
-from annotation.store import campaigns, imports, places, rankings
+from annotation.store import campaigns, imports, places, rankings, turn_queue
 from annotation.store.rankings import Submission
+from annotation.store.turn_queue import Seeker
 from annotation.tables import Assignment, Campaign, Turn, TurnOrder
 from tests.conftest import Cast
 from tests.material import dialogue, ranked
@@ -153,3 +154,17 @@ def test_a_turn_of_a_kept_dialogue_that_one_of_the_two_handed_back_goes_to_a_thi
     assert held is not None
     places.cannot_judge(session, held, "文字乱码")
     assert taken(session, cast.chen, campaign, 2) == [turns[1].id]
+
+
+@pytest.mark.parametrize("order", TurnOrder)
+def test_who_waits_for_a_turn_puts_none_of_those_that_wait_in_order(
+    session: Session, cast: Cast, campaign: Campaign, order: TurnOrder
+) -> None:
+    prepare(session, campaign, order, 3)
+    seeker = Seeker.of(cast.li.id, campaigns.get(session, campaign.id), utcnow())
+    turn_queue.mark(session)
+    asked: list[str] = []
+    event.listen(session.get_bind(), "before_cursor_execute", lambda *given: asked.append(given[2]))
+    assert turn_queue.wait_for_any(session, seeker)
+    assert len(asked) >= 3  # back to where it was looked from, one that might do, and that one locked
+    assert not any("ORDER BY" in statement for statement in asked)
