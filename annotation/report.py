@@ -13,7 +13,16 @@ import numpy as np
 
 from annotation import bias, pace
 from annotation.abilities import Ability
-from annotation.agreement import Grouping, Statistic, agreement_by, decided_by, pairs_alike, summaries, tallies
+from annotation.agreement import (
+    Grouping,
+    Statistic,
+    agreement_by,
+    decided_by,
+    groups,
+    pairs_alike,
+    summaries,
+    tallies,
+)
 from annotation.bias import Anchoring, Length, Tested, Verdicts
 from annotation.bootstrap import UNDEFINED, Estimate, estimates, ratio
 from annotation.ceiling import Ceiling, ceiling, true_accuracy
@@ -284,11 +293,22 @@ def at_a_glance(doubles: Doubles, dialogues: int, work: Work, total: int, today:
     ends = projections(work, today)
     return [
         Table("agreement", By.ALL, {"": _shown(now)}),
-        *(_agreement_by(doubles, dialogues, by, table) for by in (Grouping.ANNOTATORS, Grouping.WEEK)),
+        Table("agreement", Grouping.ANNOTATORS, of_two(doubles, dialogues, table)),
+        _agreement_by(doubles, dialogues, Grouping.WEEK, table),
         Table("agreement", By.PERSON, apart(doubles, dialogues, table)),
         Table("projection", By.WORK, {"settled": {"days_left": finish(ends)}, **ends}),
         Table("days", By.DAY, course(work, total, today, finish(ends).value)),
     ]
+
+
+def of_two(doubles: Doubles, dialogues: int, table: Floats) -> dict[Hashable, dict[str, Estimate]]:
+    """What the matrix of every two annotators shows: pairs with the same relation, and on how many turns of all."""
+    rows = groups(doubles, Grouping.ANNOTATORS)
+    found = pairs_alike(table, doubles.dialogue, dialogues, list(rows.values()))
+    return {
+        both: {Statistic.PAIRS: own, Statistic.EXACT: exactly(table[rows[both], 2].mean(), len(rows[both]))}
+        for both, own in zip(rows, found, strict=True)
+    }
 
 
 def apart(doubles: Doubles, dialogues: int, table: Floats) -> dict[Hashable, dict[str, Estimate]]:

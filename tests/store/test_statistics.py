@@ -199,6 +199,26 @@ def measure(session: Session, turn: Turn, user: User, purpose: Purpose, order: s
     rankings.submit(session, assignment, Submission(f"{purpose}-{user.id}", ranked(order)))
 
 
+def test_the_matrix_of_the_overview_shows_what_the_table_of_agreement_says(
+    session: Session, cast: Cast, campaign: Campaign, torn: Turn
+) -> None:
+    imports.add(session, campaign, [dialogue("d2")], source="t", actor_id=None)
+    for user in (cast.li, cast.wang):
+        rank(session, campaign, user, "A > B > C > D")
+    today = MONDAY.date()
+    whole, glance = (
+        next(each for each in statistics.section(session, campaign, name, today).tables if each.by is by).rows
+        for name in ("agreement", statistics.GLANCE)
+        for by in [Grouping.ANNOTATORS]
+    )
+    assert list(glance) == list(whole) == [tuple(sorted((cast.li.id, cast.wang.id)))]
+    for both, shown in glance.items():
+        assert shown[Statistic.PAIRS] == whole[both][Statistic.PAIRS]
+        assert shown[Statistic.PAIRS].low is not None
+        exact = whole[both][Statistic.EXACT]
+        assert (shown[Statistic.EXACT].value, shown[Statistic.EXACT].n) == (exact.value, exact.n) == (0.5, 2)
+
+
 def test_a_repeat_is_compared_with_what_the_same_person_said(
     session: Session, cast: Cast, campaign: Campaign, torn: Turn
 ) -> None:
