@@ -131,4 +131,4 @@ def test_the_pages_of_handing_out_open_in_chinese(
         page = admin.get(path)
         assert page.status_code == 200
         assert 'lang="zh-CN"' in page.text
-    assert "医生 甲" in admin.get(where.headers["location"]).text
+    assert "医生甲" in admin.get(where.headers["location"]).text
