@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from threading import Thread
 from urllib.parse import quote, urlsplit
 
 from fastapi import Depends, FastAPI, Request, Response
@@ -48,7 +47,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        Thread(target=document_of, args=(app.state.api,), name="describing the API", daemon=True).start()
         yield
         app.state.database.dispose()
 
@@ -70,9 +68,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 def serve() -> FastAPI:
     """The web in a process of its own.
 
+    The API is described before anybody asks anything: describing it finishes models that requests are checked with.
     What was loaded to begin with stays: looking through all of it for rubbish holds up every request meanwhile.
     """
     app = create_app()
+    document_of(app.state.api)
     gc.collect()
     gc.freeze()
     return app

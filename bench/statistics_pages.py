@@ -11,7 +11,6 @@ import random
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -149,9 +148,6 @@ def visited(url: str, token: str, page: str, campaign_id: int) -> list[float]:
             assert web.get(f"/admin{page}").status_code == 200
 
         web.get("/login")  # what every page needs is loaded
-        for starting in threading.enumerate():
-            if starting.name == "describing the API":
-                starting.join()  # a process does that once, as it starts
         cold, warm = _timed(look), median(_timed(look) for _ in range(TIMES))
         with database(url) as opened:
             _rank_one(opened, campaign_id)
