@@ -98,7 +98,11 @@ class Connection:
             head += f"Content-Type: {kind}\r\nContent-Length: {len(body)}\r\n"
             head += "HX-Request: true\r\n" if body else ""
         self._writer.write(head.encode() + b"\r\n" + body)
-        return await _read(self._reader)
+        try:
+            return await _read(self._reader)
+        except (OSError, EOFError):
+            self._reader = self._writer = None  # the next request opens another one
+            raise
 
 
 async def _read(reader: asyncio.StreamReader) -> Answer:
