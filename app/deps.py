@@ -21,6 +21,7 @@ from annotation.review_tables import Adjudication
 from annotation.run_tables import Run, Snapshot
 from annotation.store import campaigns, hooks, people, rankings, reviews, runs, snapshots
 from annotation.tables import Assignment, Campaign
+from app.lane import InLane
 from app.settings import Settings
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
@@ -142,15 +143,15 @@ def current_user(request: Request) -> User:
 CurrentUser = Annotated[User, Depends(current_user)]
 
 
-async def annotator(user: CurrentUser) -> User:
-    """Who ranks; to others these pages do not exist."""
+async def annotator(_lane: InLane, user: CurrentUser) -> User:
+    """Who ranks, when it is their turn; to others these pages do not exist."""
     if user.role is not Role.ANNOTATOR:
         raise Missing("This page does not exist.")
     return user
 
 
-async def adjudicator(user: CurrentUser) -> User:
-    """Who may work through the review queue."""
+async def adjudicator(_lane: InLane, user: CurrentUser) -> User:
+    """Who may work through the review queue, when it is their turn."""
     if not user.adjudicates:
         raise Missing("This page does not exist.")
     return user

@@ -157,8 +157,9 @@ def _no_id(part: str) -> bool:
 
 def _busy(request: Request, _error: Exception) -> Response:
     log.error("too much at once: %s %s waited in vain", request.method, request.url.path)
-    message = words.N_("Too much is going on here at the moment. What you entered stays in the page: try again.")
-    return _later(_refusal(request, 503, message), seconds=5)
+    stays = words.N_("Too much is going on here at the moment. What you entered stays in the page: try again.")
+    again = words.N_("Too much is going on here at the moment: go back and try again in a few seconds.")
+    return _later(_refusal(request, 503, stays if wants_fragment(request) else again), seconds=5)
 
 
 def _database_away(request: Request, error: Exception) -> Response:
@@ -167,8 +168,9 @@ def _database_away(request: Request, error: Exception) -> Response:
         message = words.N_("Others wrote here at the same moment, so nothing of yours was kept: try again.")
         return _later(_refusal(request, 503, message), seconds=1)
     log.error("the database is away: %s", type(error).__name__)
-    message = words.N_("The database cannot be reached at the moment. What you entered stays in the page: try again.")
-    return _later(_refusal(request, 503, message), seconds=5)
+    stays = words.N_("The database cannot be reached at the moment. What you entered stays in the page: try again.")
+    again = words.N_("The database cannot be reached at the moment: go back and try again in a few seconds.")
+    return _later(_refusal(request, 503, stays if wants_fragment(request) else again), seconds=5)
 
 
 def _later(answer: Response, *, seconds: int) -> Response:

@@ -40,10 +40,9 @@ from app.api.shapes import (
     write_order,
 )
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
-from app.lane import IN_LANE
 from app.words import N_
 
-router = APIRouter(tags=["review"], dependencies=[IN_LANE])
+router = APIRouter(tags=["review"])
 
 GONE = N_("This turn went back to the queue because nobody worked on it for a while.")
 

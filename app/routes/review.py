@@ -14,11 +14,10 @@ from annotation.refusals import Conflict, Invalid
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import doubts, listing, review_queue, reviews
 from app.deps import Adjudicator, OwnReview, Reading, SeenReview, Writing
-from app.lane import IN_LANE
 from app.render import page
 from app.review_view import audit_context, review_context
 
-router = APIRouter(dependencies=[IN_LANE])
+router = APIRouter()
 
 
 @router.get("/review")

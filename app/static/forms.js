@@ -18,7 +18,7 @@ async function send(form, submitter) {
     const body = new FormData(form, submitter);
     const to = submitter?.hasAttribute("formaction") ? submitter.formAction : form.action;
     const answer = await fetch(to, { method: "POST", body, headers: { "HX-Request": "true" } });
-    if (answer.status === 401) LoginAgain.ask(() => send(form, submitter), () => { form.dataset.kept = ""; });
+    if (answer.status === 401) LoginAgain.ask(form, () => send(form, submitter), () => { form.dataset.kept = ""; });
     else if (answer.redirected && answer.ok) goOn(answer.url, form);
     else if (answer.ok) show(await answer.text());
     else refuse(form, await answer.text());

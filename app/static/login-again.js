@@ -2,23 +2,37 @@
 "use strict";
 
 class LoginAgain {
-  // Calls ``then`` once somebody is logged in again, or ``left`` where they leave it be.
-  static ask(then, left) {
+  static waiting = new Map(); // what goes on after the login, once each
+  static asking = false; // a login is under way
+
+  // Calls ``then`` once somebody is logged in again, or ``left`` where they leave it be. The same ``who`` waits once.
+  static ask(who, then, left) {
     const dialog = document.getElementById("again");
-    const asked = dialog.querySelector("form");
+    LoginAgain.waiting.set(who, { then, left });
+    dialog.querySelector("form").onsubmit = (event) => { event.preventDefault(); LoginAgain.submitted(dialog); };
+    dialog.oncancel = () => LoginAgain.all().forEach((each) => each.left());
     if (!dialog.open) dialog.showModal();
-    asked.onsubmit = async (event) => {
-      event.preventDefault();
-      const problem = await LoginAgain.logIn(asked, dialog.dataset);
-      const shown = document.getElementById("again-problem");
-      shown.textContent = problem;
-      shown.hidden = !problem;
-      if (problem) return;
-      asked.elements.password.value = "";
-      dialog.close();
-      then();
-    };
-    dialog.oncancel = left;
+  }
+
+  static async submitted(dialog) {
+    if (LoginAgain.asking) return; // a second press
+    LoginAgain.asking = true;
+    const asked = dialog.querySelector("form");
+    const problem = await LoginAgain.logIn(asked, dialog.dataset);
+    LoginAgain.asking = false;
+    const shown = document.getElementById("again-problem");
+    shown.textContent = problem;
+    shown.hidden = !problem;
+    if (problem) return;
+    asked.elements.password.value = "";
+    dialog.close();
+    LoginAgain.all().forEach((each) => each.then()); // nobody, where the dialog was left meanwhile
+  }
+
+  static all() {
+    const all = [...LoginAgain.waiting.values()];
+    LoginAgain.waiting.clear();
+    return all;
   }
 
   // Why logging in did not work; nothing where it did.

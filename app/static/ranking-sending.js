@@ -13,7 +13,7 @@ class RankingSending {
     this.behind = false; // another window is further on
     this.attempted = null; // what was last sent under the form's key
     this.wanted = false; // Enter was pressed while a submission was on its way
-    this.retry = null; // what is tried again once the server is reached
+    this.retries = new Map(); // what is tried again once the server is reached, each kind once
     this.onRefused = () => {};
     addEventListener("online", () => this.again());
     document.addEventListener("visibilitychange", () => { if (document.visibilityState === "hidden" && this.timer) this.save(); });
@@ -33,7 +33,7 @@ class RankingSending {
     this.timer = null;
     this.saving = true;
     this.view.status(this.words.say("saving"));
-    const answer = await this.send(this.form.dataset.draft, this.content(), () => this.save(), true);
+    const answer = await this.send("draft", this.form.dataset.draft, this.content(), () => this.save());
     this.saving = false;
     if (!answer) return;
     if (answer.ok) {
@@ -52,10 +52,11 @@ class RankingSending {
 
   async submit() {
     if (this.submitting) {
-      if (this.retry) this.again();
+      if (this.retries.has("ranking")) this.again();
       else this.wanted = true;
       return;
     }
+    this.forget(); // a draft that waits to be sent again holds the same
     const confirmation = this.form.querySelector("[name=confirmed]");
     if (confirmation) confirmation.checked = true;
     this.submitting = true;
@@ -63,7 +64,7 @@ class RankingSending {
     this.timer = null;
     this.keyForContent();
     this.view.speak(this.words.say("submitting"));
-    const answer = await this.send(this.form.action, this.content(), () => { this.submitting = false; this.submit(); });
+    const answer = await this.send("ranking", this.form.action, this.content(), () => { this.submitting = false; this.submit(); });
     if (!answer) return;
     if (this.wantedAnother()) { this.submitting = false; this.submit(); return; }
     if (answer.ok) { this.goOn(await answer.json()); return; }
@@ -97,7 +98,9 @@ class RankingSending {
   }
 
   async handBack(path, reason) {
-    const answer = await this.send(path, new URLSearchParams({ reason }), () => this.handBack(path, reason));
+    this.forget();
+    this.submitting = false;
+    const answer = await this.send("back", path, new URLSearchParams({ reason }), () => this.handBack(path, reason));
     if (!answer) return;
     if (!answer.ok) { this.view.objections(await answer.text()); return; }
     LastRanking.keep(null);
@@ -140,21 +143,21 @@ class RankingSending {
 
   // The answer; null where there is none yet and ``again`` will be called. A draft is kept alive: it arrives though the
   // page is left meanwhile. It is not sent again beside a submission, which holds the same and is itself sent again.
-  async send(path, body, again, keepalive = false) {
+  async send(kind, path, body, again) {
+    const keepalive = kind === "draft";
     let answer = null;
     try {
       answer = await fetch(path, { method: "POST", body, headers: { "HX-Request": "true" }, keepalive });
     } catch { /* nobody was reached */ }
-    const reached = answer !== null && answer.status !== 401 && answer.status < 500;
-    if (!reached && keepalive && this.submitting) return null;
-    if (answer === null) { this.away(again); return null; }
-    if (answer.status === 401) { this.logInAgain(again); return null; }
-    if (answer.status >= 500) { this.away(again); return null; }
-    return answer;
+    if (answer !== null && answer.status !== 401 && answer.status < 500) return answer;
+    if (keepalive && this.submitting) return null;
+    if (answer?.status === 401) this.logInAgain(kind, again);
+    else this.away(kind, again);
+    return null;
   }
 
-  away(again) {
-    this.retry = again;
+  away(kind, again) {
+    this.retries.set(kind, again);
     document.body.classList.add("offline");
     this.view.speak(this.words.say("away", { seconds: 5 }));
     let seconds = 5;
@@ -169,18 +172,23 @@ class RankingSending {
   }
 
   again() {
+    this.forget().forEach((then) => then());
+  }
+
+  // Nothing is tried again any more; returns what would have been.
+  forget() {
     clearInterval(this.counting);
     document.body.classList.remove("offline");
-    const then = this.retry;
-    this.retry = null;
-    if (then) then();
+    const all = [...this.retries.values()];
+    this.retries.clear();
+    return all;
   }
 
   // --- a login that has ended: the password is asked over the form, which stays as it is ---
 
-  logInAgain(then) {
+  logInAgain(kind, then) {
     this.view.status("");
-    LoginAgain.ask(then, () => { this.submitting = false; });
+    LoginAgain.ask(kind, then, () => { this.submitting = false; this.view.status(this.words.say("loggedout")); });
   }
 }
 

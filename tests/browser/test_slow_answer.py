@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Route
+from playwright.sync_api import Route, expect
 from sqlalchemy import select
 
 from annotation.abilities import Ability
@@ -51,7 +51,15 @@ def test_a_second_enter_alone_stores_nothing_twice(desk: Desk) -> None:
     assert [each.boundaries[0].ability for each in stored] == [Ability.WARM_TONE]
 
 
-def meanwhile(desk: Desk, before: Sequence[str], during: Sequence[str]) -> list[Ranking]:
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_a_draft_that_waits_to_be_sent_again_is_in_nobodys_way(desk: Desk) -> None:
+    """The line was lost for the draft, and is there again for the submission."""
+    stored = meanwhile(desk, [*RANKED, "Enter"], ["n", "Enter"], lost_draft=True)
+    assert [each.none_acceptable for each in stored] == [False, True]
+
+
+def meanwhile(desk: Desk, before: Sequence[str], during: Sequence[str], *, lost_draft: bool = False) -> list[Ranking]:
     """Presses these keys, and those while the answer to the first submission is held up; returns what was stored."""
     held: list[Route] = []
     with a_browser() as browser:
@@ -60,6 +68,12 @@ def meanwhile(desk: Desk, before: Sequence[str], during: Sequence[str]) -> list[
         seat.page.wait_for_url("**/assignments/*")
         here = seat.page.url
         seat.page.route("**/ranking", lambda route: held.append(route) if not held else route.continue_())
+        if lost_draft:
+            seat.page.route("**/draft", lambda route: route.abort())
+            seat.press(before[:-1])
+            expect(seat.page.locator("#saved")).to_contain_text("连接")
+            seat.page.unroute("**/draft")
+            before = before[-1:]
         with seat.page.expect_request("**/ranking"):
             seat.press(before)
         seat.press(during)
