@@ -13,8 +13,10 @@ from app.i18n import FOLDER
 from app.render import templates_folder
 from rlhf.config import CONFIGS
 
+Functions = dict[str, tuple[int, ...] | None]
+
 ROOT = Path(__file__).parent.parent
-FUNCTIONS = {
+FUNCTIONS: Functions = {
     "_": None,
     "N_": None,
     "gettext": None,
@@ -28,6 +30,8 @@ FUNCTIONS = {
 }
 PYTHON = [("**.py", "python")]
 TEMPLATES = [("**.html", "jinja2.ext:babel_extract")]
+OBJECTIONS: Functions = {"ValueError": None}  # of settings to each other, which pydantic hands on
+OF_SETTINGS = (ROOT / "rlhf", [("config.py", "python")], OBJECTIONS)
 
 
 def sentences() -> Catalog:
@@ -43,10 +47,10 @@ def sentences() -> Catalog:
 
 def _extracted() -> Iterator[str | tuple[str, ...]]:
     options = {"**.html": {"extensions": "jinja2.ext.do", "newstyle_gettext": "true", "trim_blocks": "true"}}
-    places = [(templates_folder(), TEMPLATES), *((ROOT / name, PYTHON) for name in ("app", "annotation", "workers"))]
-    for folder, methods in places:
+    python = [(ROOT / name, PYTHON, FUNCTIONS) for name in ("app", "annotation", "workers")]
+    for folder, methods, functions in [(templates_folder(), TEMPLATES, FUNCTIONS), *python, OF_SETTINGS]:
         for _file, _line, message, _comments, _context in extract_from_dir(
-            folder, method_map=methods, options_map=options, keywords=FUNCTIONS
+            folder, method_map=methods, options_map=options, keywords=functions
         ):
             if message:
                 yield message

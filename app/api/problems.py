@@ -21,9 +21,9 @@ from annotation.adjudication import CannotFollowError
 from annotation.db import collided
 from annotation.refusals import Conflict, Invalid, Missing, Refused
 from app import i18n
-from app.api.misfits import NO_TEXT_AT_ALL, sentence
 from app.api.shapes import AbilityNumber, Letter, OrderShape
 from app.lane import BusyError
+from app.misfits import NO_TEXT_AT_ALL, sentence
 from app.security import TooLargeError
 from app.words import N_
 
@@ -210,7 +210,6 @@ def _no_id(part: str) -> bool:
 
 
 def _busy(request: Request, _error: Exception) -> Response:
-    log.error("too much at once: %s %s waited in vain", request.method, request.url.path)
     return problem(request, 503, BUSY, headers={"retry-after": "5"})
 
 

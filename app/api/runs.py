@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from annotation.run_tables import CheckpointKind, DataSetKind, Run, RunKind, RunState
 from annotation.store import data_sets, listing, runs
@@ -17,6 +17,7 @@ from app.api.paging import Cursor, Limit, Page, number_in, page_of, place_in
 from app.api.problems import MISFIT, ProblemError, misfitting
 from app.api.shapes import Exchange, Given, Words
 from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
+from app.misfits import unfit
 from app.routes.runs import NEEDS, samples_of, wanted
 from rlhf.config import CONFIGS, ConfigError
 from rlhf.records import read_rows
@@ -284,8 +285,7 @@ def _stage(kind: RunKind) -> StageShape:
 
 def _misfit(request: Request, error: ConfigError) -> ProblemError:
     """Which settings cannot be, each with what was expected."""
-    found = error.__cause__.errors() if isinstance(error.__cause__, ValidationError) else []
-    return ProblemError(422, MISFIT, errors=misfitting(request, found, "body", "settings"))
+    return ProblemError(422, MISFIT, errors=misfitting(request, unfit(error), "body", "settings"))
 
 
 def _values(given: NewRun) -> dict[str, str]:

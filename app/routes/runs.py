@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, Run
 from annotation.store import campaigns, data_sets, runs, scores, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
+from app import misfits
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.render import page, say
 from app.settings import Settings
@@ -90,7 +92,7 @@ def list_runs(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
 @router.get("/new/{kind}")
 def show_new(request: Request, kind: RunKind, _user: Admin, session: Reading) -> HTMLResponse:
     """The form for a new run: what it starts from, and its settings."""
-    return page(request, "admin/run_new.html", **_form_context(session, kind), values={}, problem=None)
+    return page(request, "admin/run_new.html", **_form_context(session, kind), values={}, problems=[])
 
 
 @router.post("/new/{kind}")
@@ -104,11 +106,18 @@ def start(request: Request, kind: RunKind, user: Admin, database: Data, form: Su
             session.flush()
     except (ConfigError, Invalid) as refusal:
         with database.reading() as session:
-            said = say(request, refusal.message, **refusal.parts) if isinstance(refusal, Invalid) else str(refusal)
-            context = _form_context(session, kind) | {"values": values, "problem": said}
+            context = _form_context(session, kind) | {"values": values, "problems": _problems(request, refusal)}
             return page(request, "admin/run_new.html", status=422, **context)
     wake(request.app.state.queue, run.id)
     return RedirectResponse(f"/admin/runs/{run.id}", status_code=303)
+
+
+def _problems(request: Request, refusal: ConfigError | Invalid) -> list[tuple[str, str]]:
+    """What does not fit, each with the setting where it is one of a single setting."""
+    said = partial(say, request)
+    if isinstance(refusal, Invalid):
+        return [("", said(refusal.message, **refusal.parts))]
+    return [(".".join(map(str, each["loc"])), misfits.sentence(said, each)) for each in misfits.unfit(refusal)]
 
 
 @router.get("/{run_id}")

@@ -96,6 +96,20 @@ def test_settings_that_cannot_be_come_back_with_the_form(
     assert count(database, Run) == 0
 
 
+def test_the_form_says_in_the_language_of_the_page_what_was_expected(admin: TestClient, ready: dict[str, str]) -> None:
+    form = {**ready, "set-epochs": "0", "set-layers": "three", "set-learning_rate": "a lot"}
+    for language, sentences in {
+        "en": ("A number above 0 was expected.", "A number was expected."),
+        "zh": ("应为大于 0 的数。", "应为数字。"),
+    }.items():
+        admin.cookies.set("locale", language)
+        told = unescape(admin.post("/admin/runs/new/reward", data=form).text)
+        assert all(each in told for each in sentences)
+        assert "nput should be" not in told
+    told = admin.post("/admin/runs/new/reward", data={**ready, "set-batch_size": "6"}).text
+    assert "必须是 micro_batch_size 的整数倍" in told
+
+
 def test_every_stage_has_a_form(admin: TestClient) -> None:
     for kind in RunKind:
         assert admin.get(f"/admin/runs/new/{kind}").status_code == 200

@@ -1,15 +1,19 @@
 """What does not fit a field, in sentences of ours that say what was expected there.
 
-Pydantic finds it and names its kind, which programs may go by; its English is for whoever writes the program.
+Pydantic finds it and names its kind, which programs may go by; its English is for whoever writes the program. The API
+and the form of a run say it alike.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from pydantic import ValidationError
+
 from app.words import N_, WORDS
+from rlhf.config import ConfigError
 
 Say = Callable[..., str]
 
@@ -90,7 +94,18 @@ def sentence(say: Say, error: Mapping[str, Any]) -> str:
             message, parts = WRONG_KIND, names
         case "model_attributes_type" if isinstance(error["input"], bytes):
             message = NO_JSON_SENT
-    return say(message, **parts)
+    return say(message, **{name: _short(part) for name, part in parts.items()})
+
+
+def unfit(refusal: ConfigError) -> Sequence[Mapping[str, Any]]:
+    """What does not fit in the settings of a run, setting by setting."""
+    assert isinstance(refusal.__cause__, ValidationError)
+    return refusal.__cause__.errors()
+
+
+def _short(part: Any) -> Any:
+    """A bound as one writes it: of a field of whole numbers too, pydantic may keep it as a float."""
+    return f"{part:g}" if isinstance(part, float) else part
 
 
 def _malformed(say: Say, error: Mapping[str, Any]) -> dict[str, Any]:
