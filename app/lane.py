@@ -7,12 +7,15 @@ all are slow; of a few at a time each is done soon, and the wait before it is sh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Annotated
 
 from anyio import CapacityLimiter, fail_after
 from anyio.lowlevel import RunVar
 from fastapi import Depends, Request
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 2
 PATIENCE_S = 20.0
@@ -35,6 +38,7 @@ async def in_lane(request: Request) -> AsyncIterator[None]:
         with fail_after(PATIENCE_S):
             await lane.acquire()
     except TimeoutError:
+        log.error("too much at once: %s %s waited in vain", request.method, request.scope["path"])
         raise BusyError from None
     try:
         yield

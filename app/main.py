@@ -156,7 +156,6 @@ def _no_id(part: str) -> bool:
 
 
 def _busy(request: Request, _error: Exception) -> Response:
-    log.error("too much at once: %s %s waited in vain", request.method, request.url.path)
     stays = words.N_("Too much is going on here at the moment. What you entered stays in the page: try again.")
     again = words.N_("Too much is going on here at the moment: go back and try again in a few seconds.")
     return _later(_refusal(request, 503, stays if wants_fragment(request) else again), seconds=5)

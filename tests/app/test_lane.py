@@ -34,7 +34,7 @@ class Counter:
     """Requests that are worked on until they are let go."""
 
     def __init__(self, method: str = "POST") -> None:
-        self.request = Request({"type": "http", "method": method})
+        self.request = Request({"type": "http", "method": method, "path": "/assignments/7"})
         self.at_work: set[int] = set()
         self.begun: list[int] = []
         self.let_go = asyncio.Event()
@@ -84,7 +84,9 @@ def test_who_only_looks_waits_for_nobody_who_writes() -> None:
     asyncio.run(scene())
 
 
-def test_who_waits_too_long_gives_up_and_who_comes_later_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_too_long_gives_up_and_who_comes_later_is_served(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(lane, "PATIENCE_S", 0.05)
 
     async def scene() -> list[int]:
@@ -99,6 +101,7 @@ def test_who_waits_too_long_gives_up_and_who_comes_later_is_served(monkeypatch: 
         return counter.begun
 
     assert asyncio.run(scene()) == [*range(AT_ONCE), 99]
+    assert caplog.messages == ["too much at once: POST /assignments/7 waited in vain"]
 
 
 def test_who_is_given_up_in_the_moment_of_their_turn_takes_nobodys_place() -> None:
