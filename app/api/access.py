@@ -8,6 +8,7 @@ from math import ceil
 from fastapi import Request
 
 from annotation.db import Database
+from annotation.outside_tables import AccessToken
 from annotation.people_tables import User
 from annotation.store import people, tokens
 from app.api.problems import ProblemError
@@ -19,6 +20,7 @@ NO_TOKEN = N_("Send an access token, as in “Authorization: Bearer zj_…”. Y
 NO_LONGER = N_("This access token is unknown, revoked or expired, or its owner is paused: make one at /account/tokens.")
 TOO_OFTEN = N_("Unknown access tokens have come from here too often: mend the program and try again in {seconds} s.")
 ONLY_READS = N_("This access token may only read: make one that may change something at /account/tokens.")
+TOKENS = "/api/v1/me/tokens"
 CHALLENGE = {"www-authenticate": 'Bearer realm="zhongjing"'}
 
 
@@ -32,13 +34,18 @@ def identify(request: Request) -> User:
         token = tokens.found(session, secret.strip())
     if token is None:
         raise _refusal(database, tokens.TokenAttempt(address_of(request)))
-    if request.method not in SAFE_METHODS and not token.may_write:
+    if not token.may_write and request.method not in SAFE_METHODS and not _ends_itself(request, token):
         raise ProblemError(403, ONLY_READS)
     if tokens.use_is_old(token):
         with database.writing() as session:
             tokens.note_use(session, token.id)
     request.state.token = token
     return token.user
+
+
+def _ends_itself(request: Request, token: AccessToken) -> bool:
+    """Whether a token is put out of use by itself, which takes rights away and gives none."""
+    return request.method == "DELETE" and request.url.path == f"{TOKENS}/{token.id}"
 
 
 def _refusal(database: Database, attempt: tokens.TokenAttempt) -> ProblemError:

@@ -35,5 +35,14 @@ def test_a_token_is_ended_by_its_owner_alone_and_may_end_itself(program: Program
     is_problem(again.get(TOKENS), 401)
 
 
+def test_a_token_that_only_reads_ends_itself_and_nothing_else(program: Program, cast: Cast) -> None:
+    first, second = program("li", may_write=False), program("li", may_write=False)  # type: ignore[call-arg]
+    is_problem(second.delete(f"{TOKENS}/1"), 403)
+    is_problem(second.delete("/api/v1/webhooks/2"), 403)
+    assert first.delete(f"{TOKENS}/1").status_code == 204
+    is_problem(first.get(TOKENS), 401)
+    assert second.get(TOKENS).status_code == 200
+
+
 def test_a_token_makes_no_other(program: Program, cast: Cast) -> None:
     is_problem(program("li").post(TOKENS, json={"name": "x", "days": 365, "may_write": True}), 405)
