@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import re
 import subprocess
 import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -60,6 +65,33 @@ def test_templates_migrations_static_files_and_the_demo_travel_along(site: Path,
         env={**environment, "PYTHONPATH": str(site)},
         check=True,
     )
+
+
+def imported(package: str) -> Iterator[str]:
+    """The outermost names that a package of ours imports, those inside functions too."""
+    for file in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_bytes())):
+            if isinstance(node, ast.Import):
+                yield from (each.name.partition(".")[0] for each in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
+def canonical(requirement: str) -> str:
+    """The name of a distribution as all of its spellings have it."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[\[<>=~!; ]", requirement)[0]).lower()
+
+
+def test_whatever_is_imported_is_declared() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    always = set(map(canonical, project["dependencies"]))
+    to_train = set(map(canonical, project["optional-dependencies"]["train"]))
+    ours = {"annotation", "app", "rlhf", "workers"}
+    known = packages_distributions()
+    for package in sorted(ours):
+        for name in set(imported(package)) - ours - sys.stdlib_module_names:
+            from_here = set(map(canonical, known.get(name, [name])))
+            assert from_here & (always | (to_train if package == "rlhf" else set())), f"{package} imports {name}"
 
 
 def test_tests_and_measurements_stay_behind(site: Path) -> None:
