@@ -9,6 +9,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from annotation.store.runs import WORKER_DIED
 from app.i18n import FOLDER
 from app.render import templates_folder
 from rlhf.config import CONFIGS
@@ -31,6 +32,7 @@ FUNCTIONS: Functions = {
 PYTHON = [("**.py", "python")]
 TEMPLATES = [("**.html", "jinja2.ext:babel_extract")]
 OBJECTIONS: Functions = {"ValueError": None}  # of settings to each other, which pydantic hands on
+OF_TRAINING = (ROOT / "rlhf", PYTHON, FUNCTIONS | {"refuse": None})
 OF_SETTINGS = (ROOT / "rlhf", [("config.py", "python")], OBJECTIONS)
 
 
@@ -39,6 +41,7 @@ def sentences() -> Catalog:
     catalog = Catalog(project="zhongjing", charset="utf-8", fuzzy=False)
     for message in _extracted():
         catalog.add(message)
+    catalog.add(WORKER_DIED)
     for config in CONFIGS.values():
         for field in config.model_fields.values():
             catalog.add(field.description or "")
@@ -48,7 +51,7 @@ def sentences() -> Catalog:
 def _extracted() -> Iterator[str | tuple[str, ...]]:
     options = {"**.html": {"extensions": "jinja2.ext.do", "newstyle_gettext": "true", "trim_blocks": "true"}}
     python = [(ROOT / name, PYTHON, FUNCTIONS) for name in ("app", "annotation", "workers")]
-    for folder, methods, functions in [(templates_folder(), TEMPLATES, FUNCTIONS), *python, OF_SETTINGS]:
+    for folder, methods, functions in [(templates_folder(), TEMPLATES, FUNCTIONS), *python, OF_TRAINING, OF_SETTINGS]:
         for _file, _line, message, _comments, _context in extract_from_dir(
             folder, method_map=methods, options_map=options, keywords=functions
         ):

@@ -61,6 +61,7 @@ def environment(locale: str) -> Environment:
         "word": lambda value: i18n.translate(locale, words.WORDS.get(str(value), str(value))),
         "misfit": partial(_misfit, locale),
         "say": lambda message, **parts: i18n.translate(locale, message, **parts),
+        "retold": lambda said: i18n.retell(locale, said) if isinstance(said, str) else said,
         "letter_in": lambda response, letters: letters[response],
         "number": lru_cache(4096)(partial(format_decimal, locale=locale)),
         "percent": lambda value, digits=0: _percent(value, digits, locale),

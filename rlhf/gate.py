@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlhf.evaluate import EVALUATION
+from rlhf.records import N_
 from rlhf.stage import Stage
 
 
@@ -14,14 +15,13 @@ def objection(evaluation: dict[str, Any]) -> str | None:
     """Why a reward model does not pass: its accuracy is not above the baseline beyond its interval; None if it is."""
     low, baseline = evaluation.get("accuracy", {}).get("low"), evaluation.get("longer_wins", {}).get("value")
     if evaluation.get("accuracy", {}).get("value") is None or baseline is None:
-        return "it was not evaluated on held-out pairs"
+        return N_("it was not evaluated on held-out pairs")
     if low is None:
-        return "its held-out pairs are of a single dialogue, which says nothing about others"
+        return N_("its held-out pairs are of a single dialogue, which says nothing about others")
     if low > baseline:
         return None
-    return (
-        f"its held-out accuracy is only sure to be above {low:.3f}, and 'the longer answer wins' gives {baseline:.3f}"
-    )
+    sure = N_("its held-out accuracy is only sure to be above {low}, and 'the longer answer wins' gives {baseline}")
+    return sure.format(low=f"{low:.3f}", baseline=f"{baseline:.3f}")
 
 
 def require(reward: Path, stage: Stage, *, despite: bool) -> None:
@@ -32,7 +32,8 @@ def require(reward: Path, stage: Stage, *, despite: bool) -> None:
         return
     if not despite:
         stage.refuse(
-            f"The reward model is not shown to know more than length ({why}): train it on more rankings, or set "
-            "despite_gate to run all the same."
+            "The reward model is not shown to know more than length ({why}): train it on more rankings, or set "
+            "despite_gate to run all the same.",
+            why=why,
         )
     stage.records.event("gate overridden", 0, why=why)

@@ -96,7 +96,9 @@ def run(stage: Stage, config: PretrainConfig) -> dict[str, Any]:
         tokenizer, model = networks.load_tokenizer(base), networks.load_causal(base, config.dtype)
     rows = blocks(Encoder.of(tokenizer), texts, dialogues, config.block_length)
     if not rows:
-        stage.refuse(f"The corpus has fewer than {config.block_length} tokens: add text or lower block_length.")
+        stage.refuse(
+            "The corpus has fewer than {least} tokens: add text or lower block_length.", least=config.block_length
+        )
 
     trainer = PretrainTrainer(
         model=model,

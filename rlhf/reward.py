@@ -138,7 +138,8 @@ def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, max_length: in
     for split, turns in parts.items():
         if not turns:
             stage.refuse(
-                f"The snapshot has no {split} turn with a preference: settle more dialogues, then freeze again."
+                "The snapshot has no {split} turn with a preference: settle more dialogues, then freeze again.",
+                split=split,
             )
     fitted = {s: [fit(encoder, t.prompt, t.responses, max_length) for t in turns] for s, turns in parts.items()}
     stage.report_cuts([f for part in fitted.values() for f in part])

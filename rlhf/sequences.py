@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from rlhf.data import DataError, Dialogue, Exchange, Prompt
+from rlhf.records import N_
 
 Ids = tuple[int, ...]
 USER, REPLY, AGAIN, SYSTEM = "§user§", "§reply§", "§again§", "§system§"
@@ -51,7 +52,7 @@ class Encoder:
         pieces, end_text = _read_template(tokenizer) if tokenizer.chat_template else (_plain(tokenizer), None)
         end_id = tokenizer.eos_token_id if end_text is None else tokenizer.convert_tokens_to_ids(end_text)
         if end_id is None:
-            raise DataError("The tokenizer has no end token (eos_token), so no response could be closed: set one.")
+            raise DataError(N_("The tokenizer has no end token (eos_token), so no response could be closed: set one."))
         return cls(tokenizer, pieces, end_id, _pad_id(tokenizer, end_id))
 
     def prompt(self, prompt: Prompt) -> Ids:

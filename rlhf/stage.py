@@ -81,9 +81,9 @@ class Stage:
         models = {name: each["sha256"] for name, each in self._hashes.items() if name != "data"}
         return Journal(self.folder / JOURNAL, {"models": models, "config": config.model_dump(mode="json")})
 
-    def refuse(self, sentence: str) -> NoReturn:
-        """Ends the run with a sentence that says what to do."""
-        raise DataError(sentence)
+    def refuse(self, sentence: str, **parts: object) -> NoReturn:
+        """Ends the run with a sentence that says what to do, with {places} for ``parts``."""
+        raise DataError(sentence.format(**parts))
 
     def report_cuts(self, fitted: Sequence[Fitted]) -> None:
         """Says what was too long, so that nothing is cut in silence."""

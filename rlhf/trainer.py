@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from rlhf import checkpoints
 from rlhf.checkpoints import Lineage
 from rlhf.config import ConfigError, Optimising
-from rlhf.records import Records
+from rlhf.records import N_, Records
 from rlhf.stage import processes
 
 TRAINER_STATE = "trainer_state.json"
@@ -190,7 +190,7 @@ class StageTrainer:
 
     def _skip_step(self, trainer: Any) -> None:
         """Without gradients the optimiser changes nothing; a loss scaler halves its scale by itself."""
-        self.records.event("step skipped", trainer.state.global_step, reason="the gradient is not finite")
+        self.records.event("step skipped", trainer.state.global_step, reason=N_("the gradient is not finite"))
         if trainer.accelerator.scaler is None:
             for group in trainer.optimizer.param_groups:
                 for parameter in group["params"]:

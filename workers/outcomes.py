@@ -17,7 +17,7 @@ from annotation.store.runs import HEARTBEAT_S
 from annotation.store.scores import Scored
 from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
 from rlhf.data import read_answered
-from rlhf.records import read_rows
+from rlhf.records import N_, read_rows
 from workers.holding import holding
 from workers.spec import BATCH, TURNS
 
@@ -55,13 +55,15 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
 def explain(folder: Path, status: int) -> str:
     """Why a run failed, for whoever started it."""
     if status == REFUSED:
-        return _last_event(folder, "refused") or "The run was refused: see the log."
+        return _last_event(folder, "refused") or N_("The run was refused: see the log.")
     if status == OUT_OF_MEMORY:
-        return "The machine ran out of memory: lower micro_batch_size or max_length, then start it again."
+        return N_("The machine ran out of memory: lower micro_batch_size or max_length, then start it again.")
     last = _last_line(folder / "log.txt")
     if "OutOfMemoryError" in last:
-        return "The GPU ran out of memory: lower micro_batch_size or max_length, then start it again."
-    return f"The training ended with status {status}: {last}" if last else f"The training ended with status {status}."
+        return N_("The GPU ran out of memory: lower micro_batch_size or max_length, then start it again.")
+    if last:
+        return N_("The training ended with status {status}: {last}").format(status=status, last=last)
+    return N_("The training ended with status {status}.").format(status=status)
 
 
 def _keep(session: Session, run: Run, model: Path, sha256: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from annotation.db import Database
 from annotation.run_tables import RunState
 from annotation.store import runs
 from annotation.store.runs import LostRunError
+from rlhf.records import N_
 from workers import outcomes
 from workers.holding import holding
 from workers.settings import Settings
@@ -37,7 +38,7 @@ LEFTOVER_ENDS_S = 10.0
 LOG_PIECE = 64 * 1024
 LOG_MOST = 2_000_000
 LEAST_FREE_BYTES = 500_000_000
-DISK_FULL = "The disk is nearly full: make room, then start the run again."
+DISK_FULL = N_("The disk is nearly full: make room, then start the run again.")
 CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH", "CUDA_VISIBLE_DEVICES", "PYTHONPATH",
                     "OMP_NUM_THREADS", "VIRTUAL_ENV", "NVIDIA_VISIBLE_DEVICES")  # fmt: skip

@@ -40,6 +40,7 @@ CHECKPOINT = "checkpoint"
 MOST_ATTEMPTS = 3
 WAKE_AFTER = timedelta(seconds=20)
 LOG_PIECES = 200
+WORKER_DIED = "The worker died {attempts} times before this run got any further: see the log, then start a new run."
 HEARD_OF_LATELY = timedelta(seconds=45)
 
 
@@ -214,7 +215,6 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
     """
     now = now or utcnow()
     died = (Run.state == RunState.RUNNING) & ((Run.leased_until < now) | Run.leased_until.is_(None))
-    spent = "The worker died {attempts} times before this run got any further: see the log, then start a new run."
     for run in session.scalars(select(Run).where(died).with_for_update(of=Run, skip_locked=True)).all():
         run.token += 1
         run.worker = None
@@ -222,7 +222,7 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
             run.state, run.finished_at = RunState.CANCELLED, now
         elif run.attempts >= MOST_ATTEMPTS:
             run.state, run.finished_at = RunState.FAILED, now
-            run.error = spent.format(attempts=run.attempts)
+            run.error = WORKER_DIED.format(attempts=run.attempts)
         else:
             run.state = RunState.QUEUED
         if not run.live:

@@ -16,7 +16,7 @@ from annotation.run_tables import CheckpointKind, DataSetKind, RunKind, RunState
 from annotation.tables import AssignmentState, PriorityRule, SettledBy, TurnState
 from app import words
 from app.catalog import sentences
-from app.i18n import FOLDER, choose, translate
+from app.i18n import FOLDER, choose, retell, translate
 from app.render import environment
 
 TERMS = Path(__file__).parents[2] / "docs" / "terms.md"
@@ -88,6 +88,21 @@ def test_a_sentence_is_filled_in_after_it_is_translated() -> None:
         translate("zh", "The login {login} is taken: choose another.", login="li") == "登录名 li 已被使用：请另选一个。"
     )
     assert translate("en", "The login {login} is taken: choose another.", login="li").startswith("The login li")
+
+
+def test_a_sentence_that_was_filled_in_already_is_known_again_and_so_is_a_sentence_in_it() -> None:
+    inner = "it was not evaluated on held-out pairs"
+    refused = (
+        f"The reward model is not shown to know more than length ({inner}): train it on more rankings, or set "
+        "despite_gate to run all the same."
+    )
+    assert retell("zh", refused).startswith("尚无证据表明奖励模型所学超出回答长短（它未在留出的回答对上评测过）")
+    assert retell("zh", "The training ended with status 1: ValueError: {odd}\nline") == (
+        "训练以状态 1 结束：ValueError: {odd}\nline"
+    )
+    for none_of_ours in ("", "ValueError: odd", "loss", "3"):
+        assert retell("zh", none_of_ours) == none_of_ours
+    assert retell("en", refused) == refused
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,12 @@ from annotation.run_tables import CheckpointKind, DataSet, Run, RunKind, RunStat
 from annotation.store import runs, snapshots
 from annotation.tables import Campaign
 from app.settings import Settings
+from rlhf import gate
 from tests.app.test_admin import settle_one
 from tests.app.test_imports import count
 from tests.conftest import Cast
 from tests.material import json_lines
+from workers import outcomes
 
 
 def test_a_data_set_is_kept_under_its_hash(admin: TestClient, database: Database, settings: Settings) -> None:
@@ -141,6 +143,25 @@ def test_a_run_shows_its_curves_its_log_as_text_and_its_cancel(
     with database.writing() as session:
         runs.finish(session, run_id, token, RunState.CANCELLED)
     assert "hx-trigger" not in admin.get(f"{where}/live").text
+
+
+def test_what_a_run_says_of_itself_is_said_in_the_language_of_the_page(
+    admin: TestClient, database: Database, ready: dict[str, str]
+) -> None:
+    where = admin.post("/admin/runs/new/reward", data=ready).headers["location"]
+    run_id = int(where.rpartition("/")[2])
+    why = gate.objection({"accuracy": {"value": 0.7, "low": 0.5634}, "longer_wins": {"value": 0.632}})
+    with database.writing() as session:
+        token = runs.claim(session, run_id, "w")
+        assert token is not None
+        runs.append(session, run_id, [{"step": 0, "event": "gate overridden", "values": {"why": why}}], "")
+        runs.finish(session, run_id, token, RunState.FAILED, error=outcomes.explain(Path("/nowhere"), 137))
+    admin.cookies.set("locale", "zh")
+    told = unescape(admin.get(f"{where}/live").text)
+    assert "机器内存不足：请调低 micro_batch_size 或 max_length" in told
+    assert "其留出准确率只能确定高于 0.563，而“越长越好”已达 0.632" in told
+    admin.cookies.set("locale", "en")
+    assert "only sure to be above 0.563" in unescape(admin.get(f"{where}/live").text)
 
 
 def test_answers_before_and_after_are_shown_side_by_side(
