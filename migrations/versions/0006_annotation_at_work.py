@@ -107,8 +107,8 @@ def _allow_run_kinds(kinds: Sequence[str]) -> None:
         batch_op.create_check_constraint(op.f("ck_runs_runkind"), _in("kind", kinds))
 
 
-def upgrade() -> None:
-    """Adds the tables and columns; those that may not be empty get what held before."""
+def _add_webhooks() -> None:
+    """Where what happens is told, and what became of each message."""
     op.create_table(
         "webhooks",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -120,36 +120,6 @@ def upgrade() -> None:
         sa.Column("active", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_webhooks")),
-    )
-    op.create_table(
-        "access_tokens",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("token_hash", sa.String(length=64), nullable=False),
-        sa.Column("may_write", sa.Boolean(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_access_tokens_user_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
-        sa.UniqueConstraint("token_hash", name=op.f("uq_access_tokens_token_hash")),
-    )
-    with op.batch_alter_table("access_tokens", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_access_tokens_user_id"), ["user_id"], unique=False)
-
-    op.create_table(
-        "calibration_rounds",
-        sa.Column("id", sa.Integer(), nullable=False),
-        sa.Column("campaign_id", sa.Integer(), nullable=False),
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("revealed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.id"], name=op.f("fk_calibration_rounds_campaign_id")),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_calibration_rounds")),
-        sa.UniqueConstraint("campaign_id", "name", name=op.f("uq_calibration_rounds_campaign_id_name")),
     )
     op.create_table(
         "deliveries",
@@ -187,6 +157,26 @@ def upgrade() -> None:
         batch_op.create_index("ix_deliveries_due", ["state", "next_attempt_at"], unique=False)
         batch_op.create_index(batch_op.f("ix_deliveries_webhook_id"), ["webhook_id"], unique=False)
 
+
+def _add_tokens_and_pseudonyms() -> None:
+    """What a person has with them: tokens for their programs, and a name in each campaign."""
+    op.create_table(
+        "access_tokens",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("may_write", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_access_tokens_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_tokens")),
+        sa.UniqueConstraint("token_hash", name=op.f("uq_access_tokens_token_hash")),
+    )
+    with op.batch_alter_table("access_tokens", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_access_tokens_user_id"), ["user_id"], unique=False)
     op.create_table(
         "pseudonyms",
         sa.Column("campaign_id", sa.Integer(), nullable=False),
@@ -197,14 +187,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("campaign_id", "user_id", name=op.f("pk_pseudonyms")),
         sa.UniqueConstraint("campaign_id", "name", name=op.f("uq_pseudonyms_campaign_id_name")),
     )
+
+
+def _add_calibration() -> None:
+    """Rounds in which everybody ranks the same turns."""
     op.create_table(
-        "guideline_readings",
-        sa.Column("guideline_id", sa.Integer(), nullable=False),
-        sa.Column("user_id", sa.Integer(), nullable=False),
-        sa.Column("read_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["guideline_id"], ["guidelines.id"], name=op.f("fk_guideline_readings_guideline_id")),
-        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_guideline_readings_user_id")),
-        sa.PrimaryKeyConstraint("guideline_id", "user_id", name=op.f("pk_guideline_readings")),
+        "calibration_rounds",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("campaign_id", sa.Integer(), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revealed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("closed_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["campaign_id"], ["campaigns.id"], name=op.f("fk_calibration_rounds_campaign_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_calibration_rounds")),
+        sa.UniqueConstraint("campaign_id", "name", name=op.f("uq_calibration_rounds_campaign_id_name")),
     )
     op.create_table(
         "calibration_turns",
@@ -217,6 +214,18 @@ def upgrade() -> None:
     with op.batch_alter_table("calibration_turns", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_calibration_turns_round_id"), ["round_id"], unique=False)
 
+
+def _add_guideline() -> None:
+    """Who has read which guideline, and what was doubted in it."""
+    op.create_table(
+        "guideline_readings",
+        sa.Column("guideline_id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.Integer(), nullable=False),
+        sa.Column("read_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["guideline_id"], ["guidelines.id"], name=op.f("fk_guideline_readings_guideline_id")),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_guideline_readings_user_id")),
+        sa.PrimaryKeyConstraint("guideline_id", "user_id", name=op.f("pk_guideline_readings")),
+    )
     op.create_table(
         "guideline_doubts",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -239,6 +248,9 @@ def upgrade() -> None:
     with op.batch_alter_table("guideline_doubts", schema=None) as batch_op:
         batch_op.create_index("ix_guideline_doubts_open", ["campaign_id", "closed_at"], unique=False)
 
+
+def _add_named_places() -> None:
+    """Places that are kept for somebody."""
     op.create_table(
         "named_places",
         sa.Column("turn_id", sa.Integer(), nullable=False),
@@ -252,6 +264,14 @@ def upgrade() -> None:
     with op.batch_alter_table("named_places", schema=None) as batch_op:
         batch_op.create_index("ix_named_places_user", ["user_id", "taken"], unique=False)
 
+
+def upgrade() -> None:
+    """Adds the tables and columns; those that may not be empty get what held before."""
+    _add_webhooks()
+    _add_tokens_and_pseudonyms()
+    _add_calibration()
+    _add_guideline()
+    _add_named_places()
     for table, column in _columns():
         op.add_column(table, column)
     op.execute("UPDATE turns SET pair_counted = true WHERE places_taken = 2")
