@@ -35,6 +35,28 @@ def test_no_state_of_the_ranking_screen_breaks_a_rule(tmp_path: Path, sqlite_tem
         assert complaints == []
 
 
+@pytest.mark.browser
+def test_digits_stand_apart_from_chinese_and_a_tablet_has_no_hole_below_a_short_dialogue(
+    tmp_path: Path, sqlite_template: Path
+) -> None:
+    file = tmp_path / "zhongjing.sqlite3"
+    file.write_bytes(sqlite_template.read_bytes())
+    with a_desk(tmp_path / "home", f"sqlite:///{file}") as desk, a_browser() as browser:
+        with desk.database.writing() as session:
+            campaign = campaigns.create(session, "试点")
+            turn = NewTurn(1, (), "我16岁。", tuple(NewResponse(f"每次{n}克。", "m") for n in range(4)))
+            imports.add(session, campaign, [NewDialogue(1, "d", (turn,))], source="t", actor_id=None)
+        page = Seat(browser, desk, "li").page
+        page.set_viewport_size({"width": 820, "height": 1180})
+        page.goto("/rank")
+        page.click("main button.primary")
+        page.wait_for_url("**/assignments/*")
+        said = page.locator(".said").first
+        assert said.evaluate("each => getComputedStyle(each).textAutospace") == "normal"
+        hole = "talk => talk.nextElementSibling.getBoundingClientRect().top - talk.getBoundingClientRect().bottom"
+        assert page.locator(".desk > .talk").evaluate(hole) < 24
+
+
 def fill(desk: Desk) -> None:
     with desk.database.writing() as session:
         campaign = campaigns.create(session, "试点", guideline="先看安全。\n再看专业。")
