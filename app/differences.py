@@ -16,6 +16,12 @@ TOKEN = re.compile(
 )
 """A number with its separators, a word of an alphabet, a stretch of spaces, or one character of anything else."""
 
+LITTLE = 0.25
+"""Long texts that have less than this share in common are not marked: it would be all of them."""
+
+LONG = 60
+"""Characters from which a text is long."""
+
 LONGEST = 20_000
 """So many tokens of each text are compared: that takes 50 MB for a moment, and four times that twice as many."""
 
@@ -41,9 +47,13 @@ def differences(first: str, second: str) -> tuple[Segments, Segments]:
     """Both texts in segments; joined, the segments of each are that text again.
 
     What happens to be equal between two differences that are no shorter counts as part of them, for a text marked in
-    specks cannot be read. Of texts beyond ``LONGEST`` only what they begin and end with alike is told apart.
+    specks cannot be read. Of texts beyond ``LONGEST`` only what they begin and end with alike is told apart. In texts
+    that are long and have little in common nothing is marked.
     """
     steps = _steps(tokens(first), tokens(second))
+    alike = sum(len(mine) for mine, _, equal in steps if equal)
+    if min(len(first), len(second)) >= LONG and alike < LITTLE * max(len(first), len(second)):
+        return (Segment(first, differs=False),), (Segment(second, differs=False),)
     sizes = [max(len(mine), len(other)) for mine, other, _ in steps]
     told = [
         (mine, other, not equal or (0 < i < len(steps) - 1 and sizes[i] <= min(sizes[i - 1], sizes[i + 1])))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.datastructures import FormData
 
 from annotation.abilities import Ability, Contradiction, contradictions
-from annotation.ranking import LETTERS, BadRankingError, Boundary, Ranking, Strength
+from annotation.ranking import LETTERS, BadRankingError, Boundary, Ranking, Strength, format_order
 from annotation.refusals import Conflict, Invalid
 from annotation.tables import Campaign, PriorityRule
 
@@ -117,6 +117,12 @@ def write_fields(ranking: Ranking, order: Sequence[int]) -> dict[str, str | list
     for response, marks in ranking.marks.items():
         fields[f"fault-{letter[response]}"] = [str(ability.value) for ability in sorted(marks)]
     return fields
+
+
+def shown_order(ranking: Ranking, order: Sequence[int]) -> str:
+    """The order of a ranking in the letters under which an annotator sees the responses; empty without one."""
+    places = list(order)
+    return format_order(tuple(tuple(sorted(places.index(r) for r in group)) for group in ranking.groups))
 
 
 def shown_letter(response: int, order: Sequence[int]) -> str:

@@ -19,9 +19,8 @@ from markupsafe import Markup
 
 from annotation.abilities import Ability, Dimension
 from annotation.db import utcnow
-from annotation.formats.rows import Problem
 from annotation.ranking import LETTERS
-from app import i18n, words
+from app import i18n, rows, words
 
 STATIC = Path(__file__).parent / "static"
 
@@ -59,7 +58,7 @@ def environment(locale: str) -> Environment:
         "ability_options": lambda chosen: _ability_options(locale, frozenset(chosen)),
         "dimension": lambda d: i18n.translate(locale, words.DIMENSIONS[Dimension(d)]),
         "word": lambda value: i18n.translate(locale, words.WORDS.get(str(value), str(value))),
-        "misfit": partial(_misfit, locale),
+        "misfit": partial(rows.in_words, locale),
         "say": lambda message, **parts: i18n.translate(locale, message, **parts),
         "retold": lambda said: i18n.retell(locale, said) if isinstance(said, str) else said,
         "letter_in": lambda response, letters: letters[response],
@@ -139,14 +138,6 @@ def _circled(number: int | str) -> str:
     return "①②③④⑤⑥⑦⑧⑨"[int(number) - 1]
 
 
-def _misfit(locale: str, found: Problem) -> str:
-    """What was expected of a row of a file; what the parser of JSON found is said in words of ours."""
-    parts = dict(found.parts)
-    if "why" in parts:
-        parts["why"] = i18n.translate(locale, words.WORDS.get(str(parts["why"]), str(parts["why"])))
-    return i18n.translate(locale, found.expected, **parts)
-
-
 @lru_cache(4096)
 def _percent(value: float | None, digits: int, locale: str) -> str:
     pattern = "#,##0%" if digits == 0 else f"#,##0.{'0' * digits}%"
@@ -156,7 +147,9 @@ def _percent(value: float | None, digits: int, locale: str) -> str:
 def _ago(at: datetime | None, locale: str) -> str:
     if at is None:
         return "–"
-    moment = min(at - utcnow(), timedelta(seconds=-1), key=abs) if at <= utcnow() else at - utcnow()
+    moment = at - utcnow()
+    if moment <= timedelta():
+        moment = min(moment, timedelta(seconds=-1))  # what is past is at least a second ago
     return format_timedelta(moment, granularity="second", add_direction=True, **_length(locale))
 
 

@@ -242,7 +242,7 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return "empty" if not value.strip() else f"a text of {len(value)} characters"
     if isinstance(value, (list, dict)):
-        return f"a {'list' if isinstance(value, list) else 'object'} with {len(value)} entries"
+        return f"{'a list' if isinstance(value, list) else 'an object'} with {len(value)} entries"
     return repr(value)[:40]
 
 

@@ -177,6 +177,11 @@ def save_draft(session: Session, assignment: Assignment, revision: int, body: di
     return current
 
 
+def discard_draft(session: Session, assignment: Assignment) -> None:
+    """Forgets what was changed after a submission and not submitted; a window that still has it is behind then."""
+    session.execute(delete(Draft).where(Draft.assignment_id == assignment.id))
+
+
 @cache
 def _saved_first(dialect: str) -> Executable:
     """A draft from a form that knew of none; one that is there is saved over by the window that saved it alone."""

@@ -17,8 +17,9 @@ from annotation.refusals import Invalid
 from annotation.review_policy import ReviewPolicy
 from annotation.store import attention, campaigns, imports, listing, people
 from annotation.tables import Campaign, Membership, PriorityRule, TurnOrder, TurnState
+from app import rows
 from app.api.paging import Cursor, Limit, Page, number_in, page_of
-from app.api.problems import FieldProblem, ProblemError, RowProblem, say
+from app.api.problems import FieldProblem, ProblemError, RowProblem, language
 from app.api.ranking import GuidelineShape, show_guideline
 from app.api.shapes import Given, Words
 from app.deps import Admin, CampaignChanged, CampaignSeen, Data, Reading, Writing
@@ -312,4 +313,4 @@ def _left_out(request: Request, found: Problem) -> RowProblem:
 
 def in_row(request: Request, found: Problem) -> FieldProblem:
     """What is wrong with a row of a file, in the language of the request."""
-    return FieldProblem(where=f"line {found.line}, {found.where}", message=say(request, found.expected, **found.parts))
+    return FieldProblem(where=f"line {found.line}, {found.where}", message=rows.in_words(language(request), found))

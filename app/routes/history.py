@@ -9,11 +9,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 
 from annotation.adjudication import Case, order_of
-from annotation.ranking import LETTERS, Ranking, format_order, pairs_of
+from annotation.ranking import LETTERS, Ranking, pairs_of
 from annotation.refusals import Missing
 from annotation.store import outcomes, rankings
 from annotation.tables import Assignment
 from app.deps import Annotator, Reading, SeenAssignment
+from app.forms import shown_order
 from app.pictures import TwoOrders, two_orders
 from app.render import page
 from app.review_view import Letters, final_order, relation_text
@@ -96,11 +97,7 @@ def _picture(outcome: outcomes.Outcome, letters: Letters, k: int) -> TwoOrders |
 def _order(session: Reading, assignment: Assignment) -> str:
     """The order as it was submitted, in the letters as this annotator saw them."""
     stored = rankings.latest(session, assignment.id)
-    if stored is None:
-        return ""
-    ranking = rankings.read(stored)
-    position = {response: place for place, response in enumerate(assignment.response_order)}
-    return format_order(tuple(tuple(sorted(position[r] for r in group)) for group in ranking.groups))
+    return "" if stored is None else shown_order(rankings.read(stored), assignment.response_order)
 
 
 def _in_letters(groups: Sequence[Sequence[int]], letters: Letters) -> list[list[str]]:

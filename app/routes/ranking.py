@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from annotation.mending import mend, mend_all
 from annotation.people_tables import User
 from annotation.ranking import Ranking
-from annotation.refusals import Invalid
+from annotation.refusals import Conflict, Invalid
 from annotation.store import calibration, campaigns, guidelines, outcomes, places, rankings
 from annotation.store.rankings import Submission
 from annotation.tables import Assignment, AssignmentState, Campaign
@@ -94,8 +94,18 @@ def show(request: Request, user: Annotator, assignment: SeenAssignment, session:
         today=campaigns.rankings_today(session, user.id),
         guideline=campaigns.guideline(session, assignment.turn.campaign_id),
         submitted=submitted,
+        kept=forms.shown_order(rankings.read(submitted), assignment.response_order) if submitted and draft else None,
         correctable=assignment.state is not AssignmentState.SUBMITTED or rankings.correctable(assignment),
     )
+
+
+@router.post("/assignments/{assignment_id}/draft/discard")
+def discard_draft(assignment: OwnAssignment, session: Writing) -> Response:
+    """Back to what was submitted; what was changed since then and not submitted is forgotten."""
+    if rankings.latest(session, assignment.id) is None:
+        raise Conflict("Nothing of this turn was submitted yet, so its draft is all there is: change it instead.")
+    rankings.discard_draft(session, assignment)
+    return RedirectResponse(f"/assignments/{assignment.id}", status_code=303)
 
 
 @router.post("/assignments/{assignment_id}/draft")

@@ -55,8 +55,8 @@ class RankingTexts {
 
   async compare(first, second) {
     this.leave();
-    const answer = await fetch(`${this.path}?of=${first}${second}`, { headers: { "HX-Request": "true" } });
-    if (!answer.ok) return false;
+    const answer = await fetch(`${this.path}?of=${first}${second}`, { headers: { "HX-Request": "true" } }).catch(() => null);
+    if (!answer?.ok) return false;
     const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
     const pair = [first, second];
     this.compared = pair;

@@ -245,7 +245,8 @@ def pages_of_an_annotator() -> list[Step]:
     ]
     rank: Step = ("POST", f"{AT_WEB}/ranking", {**RANKED, "key": ""})
     give_back: Step = ("POST", f"{AT_WEB}/cannot-judge", {"reason": "缺上文"})
-    return [*begin, rank, *begin, give_back, *begin]
+    change: list[Step] = [("POST", f"{AT_WEB}/draft", RANKED), ("POST", f"{AT_WEB}/draft/discard", {})]
+    return [*begin, rank, *change, *begin, give_back, *begin]
 
 
 def calls_of_an_annotator() -> list[Step]:

@@ -29,6 +29,14 @@ def test_equal_texts_have_no_difference_and_different_ones_nothing_else() -> Non
     assert differences("", "乙") == ((), (Segment("乙", True),))
 
 
+def test_in_long_texts_that_have_little_in_common_nothing_is_marked() -> None:
+    """A fifth in common: 20 of 100 characters. A third: 40 of 120."""
+    first, second = "同" * 20 + "甲" * 80, "同" * 20 + "乙" * 80
+    assert differences(first, second) == ((Segment(first, False),), (Segment(second, False),))
+    ours, theirs = differences("同" * 40 + "甲" * 80, "同" * 40 + "乙" * 80)
+    assert [s.text for s in (*ours, *theirs) if s.differs] == ["甲" * 80, "乙" * 80]
+
+
 def test_a_single_equal_character_between_two_differences_does_not_break_them_up() -> None:
     first, _ = differences("发热头痛咳嗽", "腹泻头晕乏力")
     assert first == (Segment("发热头痛咳嗽", True),)

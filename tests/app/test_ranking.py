@@ -293,6 +293,24 @@ def test_a_submitted_ranking_can_be_corrected_from_ones_own_history(
 
 
 @pytest.mark.usefixtures("turns")
+def test_a_change_that_was_not_submitted_is_said_beside_what_was_and_can_be_left(
+    browse: Browse, database: Database, campaign: Campaign
+) -> None:
+    client = browse("li")
+    path = next_turn(client, campaign)
+    assert client.post(f"{path}/draft/discard").status_code == 409
+    client.post(f"{path}/ranking", data=form_for(database, path, FITTING), headers=FRAGMENT)
+    submitted = forms.shown_order(FITTING, assignment_of(database, path).response_order)
+    assert submitted in unescape(client.get("/history").text)
+    assert "not submitted it again" not in client.get(path).text
+    client.post(f"{path}/draft", data=form_for(database, path, ranked("A > B > C > D"), revision="0"), headers=FRAGMENT)
+    assert f"not submitted it again. Submitted: {submitted}" in unescape(client.get(path).text)
+    assert client.post(f"{path}/draft/discard").headers["location"] == path
+    assert "not submitted it again" not in client.get(path).text
+    assert [kept.version for kept in stored(database)] == [1]
+
+
+@pytest.mark.usefixtures("turns")
 def test_a_turn_that_cannot_be_judged_is_handed_back_with_a_reason(
     browse: Browse, database: Database, campaign: Campaign
 ) -> None:
