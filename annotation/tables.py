@@ -31,8 +31,11 @@ Whoever wants the indexes to be used says it in the same words, not with paramet
 """
 
 
-OFTEN_HANDED_BACK = "times_unjudgeable > 1"
-"""A turn that was handed back so often that somebody should look at it; said in the same words as well."""
+OFTEN = 2
+"""Who looks at a turn that was handed back so often sees why; the next time it goes to the adjudicator."""
+
+OFTEN_HANDED_BACK = f"times_unjudgeable >= {OFTEN}"
+"""Such a turn; said in the same words as well."""
 
 
 class PriorityRule(enum.StrEnum):
@@ -325,7 +328,11 @@ class Ranking(Base):
     """
 
     __tablename__ = "rankings"
-    __table_args__ = (UniqueConstraint("assignment_id", "version"), Index("ix_rankings_created", "created_at"))
+    __table_args__ = (
+        UniqueConstraint("assignment_id", "version"),
+        Index("ix_rankings_created", "created_at"),
+        Index("ix_rankings_late", "created_at", sqlite_where=text("late"), postgresql_where=text("late")),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     assignment_id: Mapped[int] = mapped_column(ForeignKey("assignments.id"))

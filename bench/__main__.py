@@ -12,10 +12,12 @@ from typing import Annotated
 
 import typer
 
+from annotation.tables import TurnOrder
+
 PARTS = (
     ("bench.load",),
     ("bench.load", "--backend", "sqlite"),
-    ("bench.growth",),
+    *(("bench.growth", "--order", order.value) for order in TurnOrder),
     ("bench.freeze",),
     ("bench.statistics_pages",),
     ("bench.review_questions",),

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import exists, func, select, text
+from sqlalchemy import ColumnElement, func, literal_column, select
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
 from annotation.measure_tables import GuidelineDoubt
-from annotation.store import review_queue
-from annotation.tables import OFTEN_HANDED_BACK, Assignment, Ranking, Turn, TurnState
+from annotation.store import campaigns, review_queue
+from annotation.store.turns import HANDED_BACK_OFTEN
+from annotation.tables import Ranking, Turn, TurnState
 
 LATELY = timedelta(days=7)
 """Late rankings of so long are still news."""
 
-OFTEN = 2  # as OFTEN_HANDED_BACK says it
-"""Who looks at a turn that was handed back so often sees why; the next time it goes to the adjudicator."""
+_LATE: ColumnElement[bool] = literal_column("rankings.late")
+"""In the words of the index that holds such rankings."""
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,21 @@ class Open:
 
 def waiting(session: Session, campaign_id: int, now: datetime | None = None) -> Open:
     """What waits for somebody in a campaign."""
-    in_campaign = Turn.campaign_id == campaign_id
-    doubts = select(func.count()).where(GuidelineDoubt.campaign_id == campaign_id, GuidelineDoubt.closed_at.is_(None))
+    return waiting_in(session, [campaign_id], now)[campaign_id]
+
+
+def waiting_in(session: Session, campaign_ids: Collection[int], now: datetime | None = None) -> dict[int, Open]:
+    """What waits for somebody in each of several campaigns: every count is one statement for all of them."""
+    doubted, here = GuidelineDoubt.campaign_id, Turn.campaign_id
+    doubts = select(doubted, func.count()).where(doubted.in_(campaign_ids), GuidelineDoubt.closed_at.is_(None))
     left = Turn.state.not_in((TurnState.SETTLED, TurnState.WITHDRAWN))
-    handed_back = select(func.count()).where(in_campaign, text(f"turns.{OFTEN_HANDED_BACK}"), left)
-    own = exists().where(Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id, in_campaign)
-    late = select(func.count(Ranking.id)).where(
-        Ranking.created_at > (now or utcnow()) - LATELY, Ranking.late.is_(True), own
-    )
-    return Open(
-        oldest=review_queue.waits_since(session, in_campaign),
-        doubts=session.scalar(doubts) or 0,
-        handed_back=session.scalar(handed_back) or 0,
-        late=session.scalar(late) or 0,
-    )
+    handed_back = select(here, func.count()).where(here.in_(campaign_ids), HANDED_BACK_OFTEN, left)
+    found = [
+        {row[0]: row[1] for row in session.execute(query)}
+        for query in (doubts.group_by(doubted), handed_back.group_by(here))
+    ]
+    found.append(campaigns.few_rankings(session, _LATE, Ranking.created_at > (now or utcnow()) - LATELY))
+    return {
+        each: Open(review_queue.waits_since(session, here == each), *(numbers.get(each, 0) for numbers in found))
+        for each in campaign_ids
+    }

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Integer, bindparam, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Integer, bindparam, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from annotation.db import utcnow
@@ -49,6 +49,10 @@ _RANKED_SINCE = (
     .where(Ranking.version == 1, Ranking.created_at > bindparam("since"))
 )
 """What is asked with every turn is put together once: that costs more than to ask."""
+
+_WHERE_RANKED = (
+    select(Turn.campaign_id).join(Assignment).where(Assignment.id == Ranking.assignment_id).scalar_subquery()
+)
 
 
 def every(session: Session) -> Sequence[Campaign]:
@@ -270,22 +274,31 @@ class Progress:
 
 def progress(session: Session, campaign_id: int, now: datetime | None = None) -> Progress:
     """How far a campaign is."""
-    in_campaign = select(Turn.state, func.count()).where(Turn.campaign_id == campaign_id)
-    rows = session.execute(in_campaign.group_by(Turn.state))
-    first_versions = (
-        select(func.count(Ranking.id))
-        .join(Ranking.assignment)
-        .join(Turn)
-        .where(Turn.campaign_id == campaign_id, Ranking.version == 1)
-    )
-    own = exists().where(Assignment.id == Ranking.assignment_id, Turn.id == Assignment.turn_id)
-    today = select(func.count(Ranking.id)).where(
-        Ranking.created_at > (now or utcnow()) - timedelta(hours=24),
-        Ranking.version == 1,
-        own.where(Turn.campaign_id == campaign_id),
-    )
-    return Progress(
-        by_state={row[0]: row[1] for row in rows},
-        rankings=counted.of(session, ("rankings", campaign_id), first_versions),
-        rankings_today=session.scalar(today) or 0,
-    )
+    return progress_of(session, [campaign_id], now)[campaign_id]
+
+
+def progress_of(session: Session, campaign_ids: Collection[int], now: datetime | None = None) -> dict[int, Progress]:
+    """How far each of several campaigns is."""
+    here = Turn.campaign_id.in_(campaign_ids)
+    states = select(Turn.campaign_id, Turn.state, func.count()).where(here).group_by(Turn.campaign_id, Turn.state)
+    states = states.order_by(Turn.state)  # so that the same is said in the same words
+    by_state: dict[int, dict[TurnState, int]] = {each: {} for each in campaign_ids}
+    for campaign_id, state, count in session.execute(states):
+        by_state[campaign_id][state] = count
+    today = few_rankings(session, Ranking.version == 1, Ranking.created_at > (now or utcnow()) - timedelta(hours=24))
+    first_versions = select(func.count(Ranking.id)).join(Ranking.assignment).join(Turn).where(Ranking.version == 1)
+    return {
+        each: Progress(
+            by_state=by_state[each],
+            rankings=counted.of(session, ("rankings", each), first_versions.where(Turn.campaign_id == each)),
+            rankings_today=today.get(each, 0),
+        )
+        for each in campaign_ids
+    }
+
+
+def few_rankings(session: Session, *wanted: ColumnElement[bool]) -> dict[int, int]:
+    """How many rankings each campaign has of which this is so: one statement, which begins with those rankings."""
+    few = select(_WHERE_RANKED.label("campaign_id")).where(*wanted).subquery()
+    rows = session.execute(select(few.c.campaign_id, func.count()).group_by(few.c.campaign_id))
+    return {row[0]: row[1] for row in rows}

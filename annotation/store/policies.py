@@ -19,6 +19,7 @@ from annotation.policy_columns import expected_questions, most_important_ability
 from annotation.review_policy import Policy
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState
 from annotation.store import audit, columns, hooks
+from annotation.store.changes import Stamp
 from annotation.tables import Campaign, SettledBy, Turn, TurnState
 
 LATEST = 1000
@@ -59,10 +60,18 @@ class Projection:
 
 
 def project(
-    session: Session, campaign: Campaign, policies: Iterable[Policy], *, audit_share: float | None = None
+    session: Session,
+    campaign: Campaign,
+    policies: Iterable[Policy],
+    *,
+    audit_share: float | None = None,
+    stamp: Stamp | None = None,
 ) -> Projection:
-    """What each of these policies would cost from now on, by the campaign's own double rankings."""
-    found = columns.columns(session, campaign)
+    """What each of these policies would cost from now on, by the campaign's own double rankings.
+
+    ``stamp`` is that of the campaign now, where it is known.
+    """
+    found = columns.columns(session, campaign, stamp)
     turn_ids = found.turns.id[found.doubles.turn]  # in their order
     seen = found.doubles.of(np.arange(len(turn_ids))[-LATEST:])
     contested = select(Turn.id).where(Turn.campaign_id == campaign.id, Turn.state == TurnState.CONTESTED)

@@ -57,14 +57,22 @@ _remembered: Memory[Section] = Memory(KEPT)
 
 
 def section(
-    session: Session, campaign: Campaign, name: str, today: date, *, wait: bool = False, rests: float = 0
+    session: Session,
+    campaign: Campaign,
+    name: str,
+    today: date,
+    *,
+    wait: bool = False,
+    rests: float = 0,
+    stamp: Stamp | None = None,
 ) -> Section:
     """One part, computed anew only where something that it is made of has changed since.
 
     ``name`` is one of SECTIONS, or GLANCE. While somebody else computes it, the last one is given, which says ``as_of``
     when it was true, unless asked to ``wait``; and so it is where that ``rests`` so many times as long as it took.
+    ``stamp`` is that of the campaign, where it was looked up a moment ago.
     """
-    stamp = changes.stamp(session, campaign.id)
+    stamp = stamp or changes.stamp(session, campaign.id)
     mark = _mark(session, campaign, name, stamp, today)
     place = (*changes.place(session, campaign.id), name)
 
@@ -75,10 +83,10 @@ def section(
     return kept.value if kept.stamp == mark else replace(kept.value, as_of=kept.at)
 
 
-def mark(session: Session, campaign_id: int, name: str, today: date) -> str:
+def mark(session: Session, campaign_id: int, name: str, today: date) -> tuple[str, Stamp]:
     """What a part would be made of now: the mark of the section that is shown, as long as nothing has changed."""
-    campaign = campaigns.get(session, campaign_id)
-    return _mark(session, campaign, name, changes.stamp(session, campaign_id), today)
+    campaign, stamp = campaigns.get(session, campaign_id), changes.stamp(session, campaign_id)
+    return _mark(session, campaign, name, stamp, today), stamp
 
 
 def _mark(session: Session, campaign: Campaign, name: str, stamp: Stamp, today: date) -> str:
@@ -106,7 +114,7 @@ def _tables(session: Session, campaign: Campaign, name: str, stamp: Stamp, today
         "adjudication": lambda: report.of_adjudication(verdicts(session, campaign, doubles), doubles, dialogues),
         GLANCE: lambda: [
             *report.at_a_glance(doubles, dialogues, work(session, campaign, found), stamp.turns, today),
-            policy_costs(session, campaign),
+            policy_costs(session, campaign, stamp),
         ],
         "ceiling": lambda: report.of_ceiling(doubles, dialogues, measured(session, campaign.id)),
     }
@@ -235,9 +243,10 @@ def measured(session: Session, campaign_id: int) -> list[Measured]:
     ]
 
 
-def policy_costs(session: Session, campaign: Campaign) -> Table:
+def policy_costs(session: Session, campaign: Campaign, stamp: Stamp) -> Table:
     """What the adjudicators' queue will cost under each policy: that of a distance with the campaign's own."""
-    projected = policies.project(session, campaign, [Policy(kind, campaign.review_distance) for kind in ReviewPolicy])
+    every = [Policy(kind, campaign.review_distance) for kind in ReviewPolicy]
+    projected = policies.project(session, campaign, every, stamp=stamp)
     rows = {
         cost.policy.kind.value: {
             "turns": report.exactly(cost.turns, projected.seen),

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from sqlalchemy import ColumnElement, exists, func, select
+from sqlalchemy import ColumnElement, exists, func, literal_column, select
 from sqlalchemy.orm import Session, joinedload
 
 from annotation.measure_tables import CalibrationTurn
 from annotation.refusals import Missing
 from annotation.review_tables import Adjudication, ReviewState, Rewrite
-from annotation.tables import Assignment, Dialogue, Guideline, Ranking, Turn, TurnState
+from annotation.tables import OFTEN, OFTEN_HANDED_BACK, Assignment, Dialogue, Guideline, Ranking, Turn, TurnState
+
+HANDED_BACK_OFTEN: ColumnElement[bool] = literal_column(f"turns.{OFTEN_HANDED_BACK}")
+"""In the words of the index that holds such turns, which would not be used with a parameter."""
 
 
 def get(session: Session, turn_id: int) -> Turn:
@@ -66,7 +69,8 @@ class Behind:
         if self.source is not None:
             found.append(Turn.in_distribution.is_(None if self.source < 0 else bool(self.source)))
         if self.handed_back:
-            found.append(Turn.times_unjudgeable >= self.handed_back)
+            often = self.handed_back == OFTEN  # as the overview's link asks
+            found.append(HANDED_BACK_OFTEN if often else Turn.times_unjudgeable >= self.handed_back)
         if self.calibration:
             found.append(_in_a_round)
         if self.guideline is not None:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from typing import TypeVar, cast
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotation.tables import AuditEvent
+
+Answer = TypeVar("Answer")
 
 SHARED_S = 3.0
 """So long one answer serves everybody who asks: however many there are, it is looked up no more often."""
@@ -24,7 +27,7 @@ NEWEST_EVENT = select(func.max(AuditEvent.id))
 class _Looked:
     """An answer, the newest event before it was looked up, and when that was."""
 
-    answer: str
+    answer: object
     event: int
     at: float
 
@@ -32,17 +35,17 @@ class _Looked:
 _looked: dict[Hashable, _Looked] = {}
 
 
-def lately(session: Session, what: Hashable, look: Callable[[], str]) -> str:
+def lately(session: Session, what: Hashable, look: Callable[[], Answer]) -> Answer:
     """What ``look`` says, or said a moment ago: what people do stands in the record, so that is asked first."""
     key, now = (str(session.get_bind().engine.url), what), time.monotonic()
     before = _looked.get(key)
     if before is not None and now < before.at + SHARED_S:
-        return before.answer
+        return cast(Answer, before.answer)
     event = newest_event(session)
     if before is None or before.event != event or now >= before.at + RESTS_S:
         before = _Looked(look(), event, now)
         _looked[key] = before
-    return before.answer
+    return cast(Answer, before.answer)
 
 
 def newest_event(session: Session) -> int:

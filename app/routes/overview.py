@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from annotation.db import utcnow
 from annotation.store import attention, campaigns, changes, runs, watched
 from annotation.store.campaigns import Progress
-from annotation.tables import Campaign, TurnState
+from annotation.tables import OFTEN, Campaign, TurnState
 from app.deps import Admin, Data, Reading
 from app.render import page
 from app.watching import Mark, Watching
@@ -42,104 +43,90 @@ class Attention:
     action: str
 
 
+@dataclass(frozen=True)
+class Figures:
+    """What the page counts, by campaign, whether a training worker is listening, and the mark of all that."""
+
+    progress: Mapping[int, Progress]
+    open_: Mapping[int, attention.Open]
+    listening: bool
+    mark: str
+
+
 @router.get("")
 def overview(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
     """All campaigns, the newest runs, and the two or three things that want attention."""
-    return page(request, "admin/overview.html", **_context(session))
+    return page(request, "admin/overview.html", **_context(session, _figures(session)))
 
 
 @router.get("/live")
 def live(request: Request, _user: Watching, database: Data, mark: Mark = "") -> Response:
     """The same for a page that is open: nothing where everything is as at this mark."""
     with database.glancing() as session:
-        if watched.lately(session, "overview", lambda: _mark(session)) == mark:
-            return Response(status_code=204)
+        figures = watched.lately(session, "overview", lambda: _figures(session))
+    if figures.mark == mark:
+        return Response(status_code=204)
     with database.reading() as session:
-        return page(request, "admin/_overview.html", **_context(session))
+        return page(request, "admin/_overview.html", **_context(session, figures))
 
 
-def _mark(session: Session) -> str:
-    """Changes with every campaign, with whatever is done, with the runs, and with the hours that the page counts in."""
+def _figures(session: Session) -> Figures:
+    """The mark changes with what is counted, with whatever is done, with the runs, and with the hours of waiting."""
+    every = [campaign.id for campaign in campaigns.every(session)]
     newest = [(run.id, run.state, run.phase, run.step) for run in runs.every(session, limit=RUNS)]
-    listening = bool(runs.listening(session, TRAINING))
-    every = [changes.stamp(session, campaign.id).mark for campaign in campaigns.every(session)]
-    return changes.digest(every, newest, listening, watched.newest_event(session), f"{utcnow():%Y-%m-%d %H}")
+    listening, event = bool(runs.listening(session, TRAINING)), watched.newest_event(session)
+    progress, open_ = campaigns.progress_of(session, every), attention.waiting_in(session, every)
+    mark = changes.digest(progress, open_, newest, listening, event, f"{utcnow():%Y-%m-%d %H}")
+    return Figures(progress, open_, listening, mark)
 
 
-def _context(session: Session) -> dict[str, Any]:
-    every = [(campaign, campaigns.progress(session, campaign.id)) for campaign in campaigns.every(session)]
+def _context(session: Session, figures: Figures) -> dict[str, Any]:
+    every = [each for each in campaigns.every(session) if each.id in figures.progress]
     newest = runs.every(session, limit=RUNS)
-    listening = runs.listening(session, TRAINING)
     wanted = [
         each
-        for campaign, progress in every
-        for each in _attention(campaign, progress, attention.waiting(session, campaign.id), utcnow())
+        for campaign in every
+        for each in _attention(campaign, figures.progress[campaign.id], figures.open_[campaign.id], utcnow())
     ]
-    if any(run.live for run in newest) and not listening:
+    if any(run.live for run in newest) and not figures.listening:
         message = N_("A run waits, but no training worker is listening.")
         wanted.insert(0, Attention(message, {}, "/admin/runs", N_("Runs")))
     return {
-        "mark": _mark(session),
-        "campaigns": every,
+        "mark": figures.mark,
+        "campaigns": [(campaign, figures.progress[campaign.id]) for campaign in every],
         "runs": newest,
         "wanted": wanted[:MOST],
         "more_wanted": wanted[MOST:],
-        "listening": listening,
+        "listening": figures.listening,
     }
 
 
-def _attention(campaign: Campaign, progress: Progress, open_: attention.Open, now: datetime) -> list[Attention]:
+def _attention(campaign: Campaign, progress: Progress, open_: attention.Open, now: datetime) -> Iterator[Attention]:
     """What wants attention in a campaign, what holds up others first."""
     base = f"/admin/campaigns/{campaign.id}"
+
+    def say(message: str, href: str, action: str = N_("Look"), **counts: int) -> Attention:
+        return Attention(message, {"name": campaign.name, **counts}, href, action)
+
     contested, unanswered = progress.count(TurnState.CONTESTED), progress.count(TurnState.NEEDS_RESPONSES)
     days = (now - open_.oldest).days if open_.oldest else 0
-    found = [
-        (
-            days >= LONG_DAYS,
-            N_("{name}: {count} contested turns wait for an adjudicator, the oldest for {days} days."),
-            {"count": contested, "days": days},
-            f"{base}/turns?state=contested",
-            N_("Look"),
-        ),
-        (
-            contested and days < LONG_DAYS,
-            N_("{name}: {count} contested turns wait for an adjudicator."),
-            {"count": contested},
-            f"{base}/turns?state=contested",
-            N_("Look"),
-        ),
-        (
-            open_.doubts,
-            N_("{name}: adjudicators found the guideline unclear in {count} places."),
-            {"count": open_.doubts},
-            f"{base}/doubts",
-            N_("Answer"),
-        ),
-        (
-            open_.handed_back,
-            N_("{name}: {count} turns were handed back twice as not to be judged."),
-            {"count": open_.handed_back},
-            f"{base}/turns?handed_back={attention.OFTEN}",
-            N_("Look"),
-        ),
-        (
-            unanswered,
-            N_("{name}: {count} turns have no responses yet."),
-            {"count": unanswered},
-            "/admin/runs/new/generate",
-            N_("Sample them"),
-        ),
-        (
-            open_.late,
-            N_("{name}: {count} rankings came late this week; they are kept and settle nothing."),
-            {"count": open_.late},
-            base,
-            N_("Look"),
-        ),
-        (not progress.turns, N_("{name} has no dialogues yet."), {}, f"{base}/import", N_("Import")),
-    ]
-    return [
-        Attention(message, {"name": campaign.name, **parts}, href, action)
-        for holds, message, parts, href, action in found
-        if holds
-    ]
+    if days >= LONG_DAYS:
+        message = N_("{name}: {count} contested turns wait for an adjudicator, the oldest for {days} days.")
+        yield say(message, f"{base}/turns?state=contested", count=contested, days=days)
+    elif contested:
+        message = N_("{name}: {count} contested turns wait for an adjudicator.")
+        yield say(message, f"{base}/turns?state=contested", count=contested)
+    if open_.doubts:
+        message = N_("{name}: adjudicators found the guideline unclear in {count} places.")
+        yield say(message, f"{base}/doubts", N_("Answer"), count=open_.doubts)
+    if open_.handed_back:
+        message = N_("{name}: {count} turns were handed back twice as not to be judged.")
+        yield say(message, f"{base}/turns?handed_back={OFTEN}", count=open_.handed_back)
+    if unanswered:
+        message = N_("{name}: {count} turns have no responses yet.")
+        yield say(message, "/admin/runs/new/generate", N_("Sample them"), count=unanswered)
+    if open_.late:
+        message = N_("{name}: {count} rankings came late this week; they are kept and settle nothing.")
+        yield say(message, base, count=open_.late)
+    if not progress.turns:
+        yield say(N_("{name} has no dialogues yet."), f"{base}/import", N_("Import"))

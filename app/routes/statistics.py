@@ -16,6 +16,7 @@ from annotation.people_tables import User
 from annotation.refusals import Missing
 from annotation.report import By, Table
 from annotation.store import campaigns, statistics, watched
+from annotation.store.changes import Stamp
 from annotation.tables import Campaign
 from app import curves, figures, spreadsheet, words
 from app.deps import CampaignSeen, Data, Reading
@@ -142,20 +143,24 @@ def _renewed(
     """Newer figures than those of this mark; 204 where there are none, 202 where they are not computed yet."""
     today = utcnow().date()
     with database.glancing() as session:
-        now = watched.lately(session, (campaign_id, name), lambda: statistics.mark(session, campaign_id, name, today))
+        now, stamp = watched.lately(
+            session, (campaign_id, name), lambda: statistics.mark(session, campaign_id, name, today)
+        )
     if now == mark:
         return Response(status_code=204)
     with database.reading() as session:
         campaign = campaigns.get(session, campaign_id)
-        context = _context(request, campaign, name, session, rests=REST)
+        context = _context(request, campaign, name, session, rests=REST, stamp=stamp)
         if context["mark"] == mark:
             return Response(status_code=202)
         return page(request, template, campaign=campaign, **shown, **{**context, "as_of": None})
 
 
-def _context(request: Request, campaign: Campaign, name: str, session: Session, *, rests: float = 0) -> dict[str, Any]:
+def _context(
+    request: Request, campaign: Campaign, name: str, session: Session, *, rests: float = 0, stamp: Stamp | None = None
+) -> dict[str, Any]:
     locale, people = locale_of(request), statistics.names(session)
-    found = statistics.section(session, campaign, name, utcnow().date(), rests=rests)
+    found = statistics.section(session, campaign, name, utcnow().date(), rests=rests, stamp=stamp)
     by_name = {(table.name, table.by): figures.shown(table, people, locale) for table in found.tables}
     return {
         "tables": by_name,

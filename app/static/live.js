@@ -6,7 +6,7 @@
 (() => {
   const EVERY_MS = 5000, LONGEST_MS = 60_000;
   const rests = new WeakSet(); // inner parts that are as they should be until the part around them changes
-  let asking = false;
+  let asking = false, ended = false;
 
   const around = (part) => part.parentElement.closest("[data-live]");
 
@@ -41,7 +41,9 @@
 
   // Nobody is logged in any more: said once, beside figures that stay those of that time.
   function end(html) {
+    ended = true;
     clearInterval(clock);
+    document.removeEventListener("visibilitychange", look);
     const told = new DOMParser().parseFromString(html, "text/html").body.firstElementChild;
     told.classList.add("notice", "warn");
     told.setAttribute("role", "status");
@@ -49,10 +51,11 @@
   }
 
   async function round(wanted) {
-    if (asking || document.hidden) return;
+    if (asking || ended || document.hidden) return;
     asking = true;
     try {
       for (const part of document.querySelectorAll("[data-live]")) {
+        if (ended) break;
         if (part.isConnected && wanted(part)) await ask(part);
       }
     } catch {
@@ -63,7 +66,8 @@
   }
 
   const due = (part) => !around(part) || !rests.has(part);
-  const clock = setInterval(() => round(due), EVERY_MS);
-  document.addEventListener("visibilitychange", () => round(due));
+  const look = () => round(due);
+  const clock = setInterval(look, EVERY_MS);
+  document.addEventListener("visibilitychange", look);
   round((part) => !part.dataset.mark); // what the page came without
 })();

@@ -28,8 +28,9 @@ INDEXES: dict[str, tuple[str, tuple[str, ...], str | None]] = {
         f"{IN_QUEUE} AND score_spread IS NOT NULL",
     ),
     "ix_turns_gold": ("turns", ("campaign_id", "id"), "gold"),
-    "ix_turns_handed_back": ("turns", ("campaign_id",), "times_unjudgeable > 1"),
+    "ix_turns_handed_back": ("turns", ("campaign_id",), "times_unjudgeable >= 2"),
     "ix_rankings_created": ("rankings", ("created_at",), None),
+    "ix_rankings_late": ("rankings", ("created_at",), "late"),
     "ix_assignments_finished": ("assignments", ("user_id", "finished_at", "id"), None),
 }
 RUN_KINDS = ("pretrain", "sft", "generate", "reward", "ppo", "evaluate")

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from annotation.db import Database, utcnow
 from annotation.people_tables import LoginSession, User
-from annotation.store import campaigns, imports, places, rankings, statistics, watched
+from annotation.store import attention, campaigns, changes, counted, imports, places, rankings, statistics, watched
 from annotation.store.people import SESSION_IDLES
 from annotation.store.rankings import Submission
 from annotation.tables import Campaign
@@ -155,6 +155,37 @@ def test_figures_that_took_long_are_not_computed_at_every_ranking(
     assert admin.get(f"{where}/live", params={"mark": mark}).status_code == 202
     monkeypatch.setattr(routes, "REST", 0.0)
     assert admin.get(f"{where}/live", params={"mark": mark}).status_code == 200
+
+
+@pytest.mark.usefixtures("twice")
+def test_a_count_that_was_kept_for_a_while_is_renewed_though_nothing_is_done_any_more(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counted, "SMALL", 1)
+    shown = admin.get("/admin").text
+    rank(database, campaign, cast.li)
+    renewed = admin.get("/admin/live", params={"mark": mark_of(shown)}).text
+    assert "<b>2</b><span>rankings</span>" in renewed  # one more by now
+    monkeypatch.setattr(watched, "RESTS_S", 0.0)
+    assert admin.get("/admin/live", params={"mark": mark_of(renewed)}).status_code == 204
+    counted._kept.clear()  # half a minute later
+    assert "<b>3</b><span>rankings</span>" in admin.get("/admin/live", params={"mark": mark_of(renewed)}).text
+
+
+@pytest.mark.usefixtures("twice")
+def test_what_is_new_is_looked_up_once_for_every_part(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    marks = {page: mark_of(admin.get(page).text) for page in parts(campaign)}
+    rank(database, campaign, cast.li)
+    looked: list[str] = []
+    for module, name in ((changes, "stamp"), (campaigns, "progress_of"), (attention, "waiting_in")):
+        real = getattr(module, name)
+        monkeypatch.setattr(module, name, lambda *given, real=real, name=name: [looked.append(name), real(*given)][1])
+    for page, live in parts(campaign).items():
+        looked.clear()
+        assert admin.get(live, params={"mark": marks[page]}).status_code == 200
+        assert sorted(looked) == (["progress_of", "waiting_in"] if page == "/admin" else ["stamp"]), page
 
 
 def test_a_page_that_asks_by_itself_keeps_no_login_alive(

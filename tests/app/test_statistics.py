@@ -13,10 +13,12 @@ import pytest
 from sqlalchemy import select
 from starlette.testclient import TestClient
 
+from annotation.adjudication import Answer
 from annotation.bootstrap import Estimate
 from annotation.db import Database, utcnow
 from annotation.measure_tables import GuidelineDoubt
-from annotation.store import campaigns, imports, places, rankings, statistics
+from annotation.ranking import Relation
+from annotation.store import campaigns, imports, places, rankings, reviews, statistics
 from annotation.store.rankings import Submission
 from annotation.tables import Campaign, Turn
 from app import spreadsheet, words
@@ -195,6 +197,23 @@ def test_the_matrix_has_no_line_for_who_has_ranked_nothing(admin: TestClient, ca
         matrix = admin.get(f"/admin/campaigns/{campaign.id}/{page}").text.split('class="matrix"')[1]
         people = re.findall(r'<th scope="(?:row|col)">([^<]+)</th>', matrix.split("</table>")[0])
         assert sorted(people) == ["李敏", "李敏", "王芳", "王芳"]
+
+
+@pytest.mark.usefixtures("ranked_twice")
+def test_the_matrix_of_adjudication_has_no_line_for_whom_nothing_was_decided(
+    admin: TestClient, database: Database, campaign: Campaign, cast: Cast
+) -> None:
+    with database.writing() as session:
+        review = reviews.open_next(session, cast.zhao)
+        assert review is not None
+        reviews.answer_pair(session, review, review.version, Answer((0, 1), Relation.BETTER))
+        reviews.decide(session, review, review.version)
+    page = admin.get(f"/admin/campaigns/{campaign.id}/statistics/adjudication").text
+    matrix = page.split('class="matrix"')[1].split("</table>")[0]
+    assert sorted(re.findall(r'<th scope="row"><a[^>]*>([^<]+)</a></th>', matrix)) == [
+        "李敏",
+        "王芳",
+    ]  # Chen is a member
 
 
 def test_on_the_first_day_there_is_no_pace_yet(admin: TestClient, campaign: Campaign, ranked_twice: None) -> None:

@@ -47,7 +47,7 @@ def _cast(desk: Desk) -> Cast:
         return Cast(**{login: user for login, user in found.items() if user is not None})
 
 
-def _import(session: Session, campaign: Campaign, name: str, count: int = 1) -> list[Turn]:
+def import_turns(session: Session, campaign: Campaign, name: str, count: int = 1) -> list[Turn]:
     new = [dialogue(f"{name}-{number}") for number in range(count)]
     imports.add(session, campaign, new, source=f"{name}.jsonl", actor_id=None)
     return list(session.scalars(select(Turn).order_by(Turn.id.desc()).limit(count)))[::-1]
@@ -56,7 +56,7 @@ def _import(session: Session, campaign: Campaign, name: str, count: int = 1) -> 
 def _calibrated(session: Session, cast: Cast, campaign: Campaign) -> None:
     """A round that is revealed, one that is ranked blind, and a guideline that Li has read an older version of."""
     for name in ("第一轮", "第二轮"):
-        _import(session, campaign, name)
+        import_turns(session, campaign, name)
         begun = calibration.begin(session, campaign, name, 1, actor_id=cast.sun.id)
         give(session, cast.li, campaign, ranked("A > B > C > D", 1, 5, 1, D=1))
         give(session, cast.wang, campaign, ranked("B > A > C = D", 2, 4))
@@ -67,7 +67,7 @@ def _calibrated(session: Session, cast: Cast, campaign: Campaign) -> None:
 
 def _doubted(session: Session, cast: Cast, campaign: Campaign) -> None:
     """Two doubts about the guideline, one of them answered; the turn goes back to the queue."""
-    _import(session, campaign, "doubted")
+    import_turns(session, campaign, "doubted")
     give(session, cast.li, campaign, strict(4))
     give(session, cast.wang, campaign, strict(4, upside_down=True))
     review = reviews.open_next(session, cast.zhao)
@@ -80,7 +80,7 @@ def _doubted(session: Session, cast: Cast, campaign: Campaign) -> None:
 def _contested(session: Session, cast: Cast, campaign: Campaign) -> None:
     """None acceptable against an order without abilities, which asks for all that can be asked, twice."""
     for number in range(2):
-        _import(session, campaign, f"contested-{number}")
+        import_turns(session, campaign, f"contested-{number}")
         give(session, cast.li, campaign, ranked("A > B > C > D", None, None, None, none_acceptable=True))
         give(session, cast.wang, campaign, ranked("D > C > B > A", None, None, None))
 
@@ -88,7 +88,7 @@ def _contested(session: Session, cast: Cast, campaign: Campaign) -> None:
 def _agreed(session: Session, cast: Cast, campaign: Campaign) -> None:
     """Two turns for an audit, once somebody draws them."""
     for number in range(2):
-        _import(session, campaign, f"drawn-{number}")
+        import_turns(session, campaign, f"drawn-{number}")
         for user in (cast.li, cast.wang):
             give(session, user, campaign, strict(4))
 
@@ -96,7 +96,7 @@ def _agreed(session: Session, cast: Cast, campaign: Campaign) -> None:
 def _scored(session: Session, _cast: Cast, campaign: Campaign) -> None:
     """Two turns that nobody has begun, one of them scored below what the run calls low."""
     run = session.scalars(select(Run).where(Run.kind == RunKind.SCORE)).one()
-    trained.score(session, run.id, campaign.id, _import(session, campaign, "scored", 2))
+    trained.score(session, run.id, campaign.id, import_turns(session, campaign, "scored", 2))
 
 
 def _told(session: Session, cast: Cast, _campaign: Campaign) -> None:

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from annotation.people_tables import LoginSession, User
 from annotation.store import campaigns, watched
 from app.routes import statistics as routes
-from tests.browser.at_work import _import, fill
+from tests.browser.at_work import fill, import_turns
 from tests.browser.desk import Desk, a_desk
 from tests.browser.seat import Seat, a_browser
-from tests.conftest import Cast
+from tests.conftest import Cast, password_of
 from tests.everything import give, strict
 
 SOON_MS = 20_000
@@ -39,7 +39,7 @@ def rank(desk: Desk, *people: User) -> None:
     """A new turn, which each of them ranks the other way round than the one before."""
     with desk.database.writing() as session:
         campaign = campaigns.get(session, 1)
-        turn = _import(session, campaign, f"live-{people[0].id}-{SEQUENCE.pop()}")[0]
+        turn = import_turns(session, campaign, f"live-{people[0].id}-{SEQUENCE.pop()}")[0]
         turn.priority = 10
         session.flush()
         for number, user in enumerate(people):
@@ -47,6 +47,15 @@ def rank(desk: Desk, *people: User) -> None:
 
 
 SEQUENCE = list(range(99))
+
+
+def log_in(page: Page) -> None:
+    """Again, after the login was ended."""
+    page.goto("/login")
+    page.fill("#login", "sun")
+    page.fill("#password", password_of("sun"))
+    page.press("#password", "Enter")
+    page.wait_for_url(lambda url: not url.endswith("/login"))
 
 
 def figure(page: Page, leads_to: str) -> Locator:
@@ -138,3 +147,31 @@ def test_a_login_that_ended_is_said_once(open_page: tuple[Seat, Desk, Cast]) -> 
     page.clock.install()
     page.clock.run_for(60_000)
     assert page.locator("#login-again").count() == 1
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(180)
+def test_a_login_that_ended_is_said_once_however_many_parts_ask_and_whoever_comes_back(
+    open_page: tuple[Seat, Desk, Cast],
+) -> None:
+    seat, desk, cast = open_page
+    with desk.database.writing() as session:
+        second = campaigns.every(session)[0]
+        import_turns(session, second, "second")
+        for user in (cast.li, cast.wang):
+            give(session, user, second, strict(4))
+    page = seat.page
+    log_in(page)
+    page.goto("/admin")
+    expect(page.locator("[data-live] .glances")).to_have_count(2)
+    with desk.database.writing() as session:
+        session.execute(delete(LoginSession))
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "?mark=" in request.url else None)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    expect(page.locator("main > #login-again")).to_have_count(1)
+    for _ in range(3):
+        page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(1000)
+    assert page.locator("#login-again").count() == 1
+    assert len(asked) == 1
