@@ -92,8 +92,7 @@ def read_scores_where_told(model: Any) -> None:
         hidden = body(
             input_ids=input_ids, attention_mask=attention_mask, position_ids=position_ids, use_cache=False
         ).last_hidden_state
-        rows = torch.arange(len(input_ids), device=hidden.device)
-        return SequenceClassifierOutput(logits=in_float32(self.score, hidden[rows, score_positions]))
+        return SequenceClassifierOutput(logits=in_float32(self.score, hidden.flatten(0, 1)[score_positions]))
 
     model.forward = types.MethodType(forward, model)
 
