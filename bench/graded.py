@@ -23,11 +23,12 @@ from annotation.formats.reading import read_file
 from annotation.formats.rows import NewDialogue, NewTurn
 from bench.figures import say
 from rlhf import evaluate, networks
+from rlhf.attention import Attention
 from rlhf.config import PretrainConfig, RewardConfig
 from rlhf.data import Snapshot
 from rlhf.recipes import run_stage
 from rlhf.records import Records
-from rlhf.scoring import score_sequences
+from rlhf.scoring import Layout, score_turns
 from rlhf.sequences import Encoder, fit
 
 KINDS = ("real", "half", "other", "curt")
@@ -51,7 +52,7 @@ QUICK = {
     "reward": {"epochs": 1},
 }
 PRETRAIN = {"learning_rate": 2e-3, "batch_size": 16, "micro_batch_size": 8, "save_every": 1000, "log_every": 20}
-REWARD = {"learning_rate": 1e-3, "batch_size": 16, "micro_batch_size": 4, "max_length": 512, "save_every": 50}
+REWARD = {"learning_rate": 1e-3, "batch_size": 16, "pack_tokens": 1024, "max_length": 512, "save_every": 50}
 
 
 def main(
@@ -158,9 +159,9 @@ def measure(frozen: Path, base: Path, reward: Path, max_length: int) -> None:
     model = networks.load_reward_model(base, reward, "float32", encoder.pad_id)
     held_out = Snapshot.load(frozen).part("report")
     sequences = [fit(encoder, turn.prompt, turn.responses, max_length).sequences for turn in held_out]
-    flat = [ids for each in sequences for ids in each]
-    scores = iter(score_sequences(model, flat, encoder.pad_id, 16, torch.device("cpu")))
-    ours = evaluate.judge_pairs(held_out, [[next(scores) for _ in turn.responses] for turn in held_out])
+    dialogues = [turn.dialogue for turn in held_out]
+    layout = Layout(encoder.pad_id, 2048, Attention.of(model.config))
+    ours = evaluate.judge_pairs(held_out, score_turns(model, layout, sequences, dialogues, torch.device("cpu")))
     longer = evaluate.longer_wins(held_out)
     size = sum(each.numel() for each in model.parameters())
     conditions = f"{len(held_out)} held-out turns; a reward model of {size / 1e6:.1f}M parameters"

@@ -58,20 +58,21 @@ class Attention:
             return cls(implementation, {kind: window if kind == SLIDING else None for kind in sorted(kinds)}, True)
         return cls(implementation, {FULL: window}, False)
 
-    def mask(self, ends: Tensor, depths: Tensor, dtype: torch.dtype) -> Any:
-        """What to give the model as ``attention_mask``. ends, depths (B, N); dtype that of its hidden states."""
-        masks = {kind: self._mask(ends, depths, window, dtype) for kind, window in self.windows.items()}
+    def mask(self, ends: Tensor, depths: Tensor) -> Any:
+        """What to give the model as ``attention_mask``. ends, depths (B, N) as in ``packing.Trie``."""
+        masks = {kind: self._mask(ends, depths, window) for kind, window in self.windows.items()}
         return masks if self.by_layer else masks[FULL]
 
-    def _mask(self, ends: Tensor, depths: Tensor, window: int | None, dtype: torch.dtype) -> Any:
+    def _mask(self, ends: Tensor, depths: Tensor, window: int | None) -> Any:
         if self.implementation == "flex_attention":
             return block_mask(ends, depths, window)
         allowed = dense_mask(ends, depths, window)
-        if self.implementation == "sdpa":
-            return allowed
-        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill_(
-            ~allowed, torch.finfo(dtype).min
-        )
+        return allowed if self.implementation == "sdpa" else added(allowed)
+
+
+def added(allowed: Tensor) -> Tensor:
+    """The mask for attention that adds it to its logits: 0 where it may attend, else the lowest float32."""
+    return torch.zeros(allowed.shape, device=allowed.device).masked_fill_(~allowed, torch.finfo(torch.float32).min)
 
 
 def dense_mask(ends: Tensor, depths: Tensor, window: int | None = None) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Attending = Literal["auto", "sdpa", "eager", "flex_attention"]
 
 
 class ConfigError(ValueError):
@@ -51,7 +52,6 @@ class Optimising(Settings):
     learning_rate: float = Field(1e-4, gt=0, le=1, description="Peak learning rate of AdamW")
     epochs: float = Field(1.0, gt=0, le=1000, description="Passes over the training data")
     batch_size: int = Field(16, ge=1, description="Turns in one optimiser step, over all processes")
-    micro_batch_size: int = Field(4, ge=1, description="Turns in one forward pass of one process")
     max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
     warmup_share: float = Field(0.05, ge=0, lt=1, description="Share of the steps over which the rate grows")
     weight_decay: float = Field(0.0, ge=0, lt=1, description="Of AdamW")
@@ -61,6 +61,12 @@ class Optimising(Settings):
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, but slower")
     save_every: int = Field(50, ge=1, description="Steps between checkpoints")
     log_every: int = Field(1, ge=1, description="Steps between metrics")
+
+
+class InMicroBatches(Optimising):
+    """Of stages whose forward passes are counted in turns."""
+
+    micro_batch_size: int = Field(4, ge=1, description="Turns in one forward pass of one process")
 
     @model_validator(mode="after")
     def _whole_micro_batches(self) -> Self:
@@ -77,7 +83,7 @@ class Adapting(Optimising):
     lora_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the LoRA")
 
 
-class PretrainConfig(Optimising):
+class PretrainConfig(InMicroBatches):
     """Pre-training on a corpus: of a base model, or of a new one with its own vocabulary."""
 
     stage: ClassVar[str] = "pretrain"
@@ -97,7 +103,7 @@ class PretrainConfig(Optimising):
         return self
 
 
-class SftConfig(Adapting):
+class SftConfig(InMicroBatches, Adapting):
     """Supervised fine-tuning of a base model by LoRA, on what doctors replied."""
 
     stage: ClassVar[str] = "sft"
@@ -133,13 +139,23 @@ class RewardConfig(Adapting):
 
     learning_rate: float = Field(2e-4, gt=0, le=1, description="Peak learning rate of AdamW")
     epochs: float = Field(3.0, gt=0, le=1000, description="Passes over the turns")
+    pack_tokens: int = Field(
+        4096, ge=16, description="Tokens of one forward pass of one process: what does not fit goes through after it"
+    )
+    attention: Attending = Field(
+        "auto",
+        description="How attention is computed: auto takes flex on a GPU for long packs, else what the model has",
+    )
+    share: bool = Field(
+        True, description="Compute what responses and turns share once, where the model is exact on it; else a row each"
+    )
     select_by: Literal["accuracy", "loss"] = Field("accuracy", description="What the best checkpoint is best in")
     average_over: Literal["all pairs", "strict pairs"] = Field(
         "all pairs", description="Divisor of a turn's loss: C(n, 2) as in the paper, or its pairs that are no ties"
     )
 
 
-class PpoConfig(Adapting, Sampling):
+class PpoConfig(InMicroBatches, Adapting, Sampling):
     """PPO of the fine-tuned model against the reward model, with a KL penalty towards where it started."""
 
     stage: ClassVar[str] = "ppo"
@@ -176,7 +192,7 @@ class EvaluateConfig(Sampling):
     stage: ClassVar[str] = "evaluate"
 
     max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
-    batch_size: int = Field(8, ge=1, description="Turns scored together")
+    pack_tokens: int = Field(8192, ge=16, description="Tokens of one forward pass that scores")
     compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
 
 
@@ -193,7 +209,7 @@ class ScoreConfig(Settings):
         0.05, description="That share, or that score in standard deviations from the mean of the training"
     )
     max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
-    batch_size: int = Field(8, ge=1, description="Turns scored together")
+    pack_tokens: int = Field(8192, ge=16, description="Tokens of one forward pass that scores")
 
     @model_validator(mode="after")
     def _a_share_is_a_share(self) -> Self:

@@ -17,9 +17,11 @@ from rlhf import checkpoints, networks
 from rlhf.compare import compare
 from rlhf.config import EvaluateConfig, PpoConfig
 from rlhf.data import Pair, Snapshot, Turn
+from rlhf.packing import Sequences
 from rlhf.quartet import Quartet
-from rlhf.scoring import score_sequences
+from rlhf.scoring import Layout, score_turns
 from rlhf.sequences import Encoder, fit
+from rlhf.sharing import checked_layout
 from rlhf.stage import Stage
 
 EVALUATION = "evaluation.json"
@@ -123,15 +125,19 @@ def disagreements(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> l
     ]
 
 
+def held_out(encoder: Encoder, snapshot: Snapshot, max_length: int) -> tuple[list[Turn], list[Sequences], list[str]]:
+    """The turns of the report split with a preference, their sequences, and their dialogues."""
+    turns = [turn for turn in snapshot.part("report") if turn.pairs]
+    sequences: list[Sequences] = [fit(encoder, turn.prompt, turn.responses, max_length).sequences for turn in turns]
+    return turns, sequences, [turn.dialogue for turn in turns]
+
+
 def evaluate_reward(
-    model: Any, encoder: Encoder, snapshot: Snapshot, config: EvaluateConfig, device: torch.device
+    model: Any, layout: Layout, encoder: Encoder, snapshot: Snapshot, max_length: int, device: torch.device
 ) -> dict[str, Any]:
     """Held-out pair accuracy beside the experts' agreement and the longer-answer baseline."""
-    turns = [turn for turn in snapshot.part("report") if turn.pairs]
-    fitted = [fit(encoder, turn.prompt, turn.responses, config.max_length) for turn in turns]
-    flat = [ids for each in fitted for ids in each.sequences]
-    scores = iter(score_sequences(model, flat, encoder.pad_id, config.batch_size * 4, device))
-    by_turn = [[next(scores) for _ in turn.responses] for turn in turns]
+    turns, sequences, dialogues = held_out(encoder, snapshot, max_length)
+    by_turn = score_turns(model, layout, sequences, dialogues, device)
     judged = judge_pairs(turns, by_turn)
     return {
         "turns": len(turns),
@@ -158,7 +164,11 @@ def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
     # 1. The reward model on held-out pairs.
     device = networks.best_device()
     model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id).to(device)
-    result = evaluate_reward(model, encoder, snapshot, config, device)
+    _, sequences, dialogues = held_out(encoder, snapshot, config.max_length)
+    layout = checked_layout(
+        stage.records, model, Layout(encoder.pad_id, config.pack_tokens, None), sequences, dialogues, device
+    )
+    result = evaluate_reward(model, layout, encoder, snapshot, config.max_length, device)
     del model  # the next step has a base of its own in memory
 
     # 2. The policy on held-out prompts, beside what it was trained from.

@@ -22,10 +22,13 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from rlhf.checkpoints import CheckpointError
-from rlhf.config import Adapting, Dtype
+from rlhf.config import Adapting, Dtype, RewardConfig
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SCALE = "score_scale.json"
+FLEX_FROM = 2048
+"""Tokens of a pack from which FlexAttention is taken on a GPU."""
+
 SCORE_WEIGHT = "base_model.model.score.weight"
 
 
@@ -58,14 +61,20 @@ def load_causal(folder: Path, dtype: Dtype) -> Any:
     )
 
 
-def load_scorer(folder: Path, dtype: Dtype, pad_id: int) -> Any:
+def load_scorer(folder: Path, dtype: Dtype, pad_id: int, attention: str | None = None) -> Any:
     """A base model with a new linear head that scores: its weights have standard deviation 1 / sqrt(d + 1).
 
+    ``attention`` is the library's name of an implementation, by default the one that it finds best.
     Source of the initialisation: Huang et al. 2024 (N implementation details of RLHF with PPO).
     """
     require_base(folder)
     model = AutoModelForSequenceClassification.from_pretrained(
-        str(folder), num_labels=1, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+        str(folder),
+        num_labels=1,
+        dtype=getattr(torch, dtype),
+        attn_implementation=attention,
+        use_safetensors=True,
+        trust_remote_code=False,
     )
     model.config.pad_token_id = pad_id
     model.score = nn.Linear(model.config.get_text_config().hidden_size, 1, bias=False)  # float32 over any base
@@ -74,8 +83,20 @@ def load_scorer(folder: Path, dtype: Dtype, pad_id: int) -> Any:
     return model
 
 
+def attention_for(config: RewardConfig) -> str | None:
+    """The implementation of attention that a config asks for; None leaves it to the library.
+
+    FlexAttention skips blocks that attend to nothing, which pays for itself where a pack has many of them, and it
+    computes gradients on GPUs alone.
+    """
+    if config.attention != "auto":
+        return config.attention
+    long = config.pack_tokens >= FLEX_FROM and torch.cuda.is_available() and config.share
+    return "flex_attention" if long else None
+
+
 def read_scores_where_told(model: Any) -> None:
-    """Gives a sequence classifier a forward that reads the score at ``score_positions`` (B,).
+    """Gives a sequence classifier a forward that reads a score at each of ``score_positions`` (S,) among B * T tokens.
 
     The library's own looks for the last token that is not padding, which is wrong where padding occurs in a text.
     """
@@ -83,7 +104,7 @@ def read_scores_where_told(model: Any) -> None:
     def forward(
         self: Any,
         input_ids: Tensor,
-        attention_mask: Tensor | None = None,
+        attention_mask: Any = None,
         position_ids: Tensor | None = None,
         score_positions: Tensor | None = None,
         **_ignored: Any,
@@ -196,7 +217,7 @@ def load_policy(base: Path, adapter: Path | None, dtype: Dtype) -> Any:
 
 
 def load_reward_model(base: Path, adapter: Path, dtype: Dtype, pad_id: int) -> Any:
-    """A finished reward model, ready to score: ``forward(..., score_positions)`` gives logits (B, 1)."""
+    """A finished reward model, ready to score: ``forward(..., score_positions)`` gives logits (S, 1)."""
     read_score_head(adapter)  # refuses an adapter without a head
     return _with_saved(load_scorer(base, dtype, pad_id), adapter)
 

@@ -43,7 +43,7 @@ class PpoTrainer(StageTrainer, Trainer):
         self._sums: dict[str, float] = defaultdict(float)
         steps_a_rollout = config.ppo_epochs * (config.rollout_size // config.batch_size)
         self.steps_a_rollout = steps_a_rollout
-        common = common_arguments(config, folder)
+        common = common_arguments(config, folder, config.micro_batch_size)
         common["save_steps"] = ceil(config.save_every / steps_a_rollout) * steps_a_rollout
         common["adam_epsilon"] = config.adam_epsilon
         common["gradient_checkpointing"] = False  # the quartet sees to it by itself

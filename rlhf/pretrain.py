@@ -102,7 +102,7 @@ def run(stage: Stage, config: PretrainConfig) -> dict[str, Any]:
 
     trainer = PretrainTrainer(
         model=model,
-        args=TrainingArguments(**common_arguments(config, stage.folder)),
+        args=TrainingArguments(**common_arguments(config, stage.folder, config.micro_batch_size)),
         train_dataset=Dataset.from_list([{"input_ids": ids, "labels": ids} for ids in rows]),
         data_collator=default_data_collator,
         processing_class=tokenizer,

@@ -1,69 +1,135 @@
 """Training the reward model: the medical base, LoRA, a linear head; all pairs of a turn in one loss.
 
 The loss of a step is the sum over its turns of -1/C(n, 2) * sum of log sigmoid(better - worse), divided by its turns
-with at least one strict pair, over all processes and micro-batches. Each response is one forward row.
+with at least one strict pair, over all processes and packs. A step's turns stand on token tries, those of a dialogue on
+one, so that what they share is computed once (``packing``); how they are packed changes nothing of the loss.
 """
 
 from __future__ import annotations
 
+import random
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType, broadcast_object_list
 from datasets import Dataset
 from peft import TaskType
 from torch import Tensor
+from torch.utils.data import Sampler
 from transformers import set_seed
 from trl import RewardConfig as TrlRewardConfig
 from trl import RewardTrainer
 
 from rlhf import networks
-from rlhf.config import EvaluateConfig, RewardConfig
+from rlhf.config import RewardConfig
 from rlhf.data import Snapshot, Turn
 from rlhf.evaluate import disagreements, evaluate_reward, write_evaluation
 from rlhf.losses import pairwise_loss_sum
-from rlhf.scoring import collate, score_sequences, scores_of
+from rlhf.scoring import AT_ONCE, Layout, collate, score_turns
 from rlhf.sequences import Encoder, Fitted, fit
-from rlhf.stage import Stage
+from rlhf.sharing import check
+from rlhf.stage import Stage, processes
 from rlhf.trainer import StageTrainer, common_arguments
 
 
 @dataclass(frozen=True)
 class Row:
-    """A turn ready to be scored: the ids of each response's sequence and its strict pairs."""
+    """A turn ready to be scored: its dialogue, the ids of each response's sequence and its strict pairs."""
 
+    dialogue: str
     sequences: list[list[int]]
     pairs: list[list[int]]
 
     @classmethod
     def of(cls, turn: Turn, fitted: Fitted) -> Row:
         """The row of a turn."""
-        return cls(fitted.sequences, [[pair.better, pair.worse] for pair in turn.pairs])
+        return cls(turn.dialogue, fitted.sequences, [[pair.better, pair.worse] for pair in turn.pairs])
+
+
+class DialogueSampler(Sampler[int]):
+    """Turns in an order drawn anew for each epoch, with those of a dialogue beside each other, in theirs."""
+
+    def __init__(self, dialogues: Sequence[str], seed: int) -> None:
+        """``dialogues`` has the name of each turn's dialogue."""
+        self._seed, self._epoch = seed, 0
+        self._own: dict[str, list[int]] = defaultdict(list)
+        for number, dialogue in enumerate(dialogues):
+            self._own[dialogue].append(number)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Which order to draw."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """How many turns there are."""
+        return sum(map(len, self._own.values()))
+
+    def __iter__(self) -> Iterator[int]:
+        """The numbers of the turns."""
+        names = list(self._own)
+        random.Random(f"{self._seed}:{self._epoch}").shuffle(names)
+        return chain.from_iterable(self._own[name] for name in names)
 
 
 class KWiseRewardTrainer(StageTrainer, RewardTrainer):
-    """TRL's reward trainer with K responses a turn instead of pairs."""
+    """TRL's reward trainer with K responses a turn instead of pairs; a step's turns come at once and go in packs."""
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the turns of the whole step
+    layout: Layout
+
+    def lay_out(self, layout: Layout, *, strict_only: bool) -> None:
+        """How turns are laid out, and what the divisor of a turn's loss is; to be said before training."""
+        self.layout = layout
+        self.data_collator = partial(collate, layout=layout, strict_only=strict_only)
 
     def _prepare_dataset(self, dataset: Dataset, *_args: Any, **_kwargs: Any) -> Dataset:
         """Rows come as ids: nothing is tokenised here, and nothing is dropped for its length."""
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["sequences", "pairs"]
+        self._signature_columns = ["dialogue", "sequences", "pairs"]
+
+    def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        return DialogueSampler(dataset["dialogue"], self.args.seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
         """The turns with at least one pair in the whole step, over all processes; at least 1."""
         turns = torch.stack([batch["turns"] for batch in batch_samples]).sum().to(device)
         return self.accelerator.reduce(turns, "sum").clamp(min=1)
 
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
+        """The gradients of all turns of the step, pack after pack; processes exchange theirs with the last one."""
+        model.train()
+        packs = self._prepare_inputs(inputs)["packs"]
+        total = torch.zeros((), device=self.args.device)
+        for number, pack in enumerate(packs, start=1):
+            with self._exchanging(model, last=number == len(packs)), self.compute_loss_context_manager():
+                loss = self.compute_loss(model, pack, num_items_in_batch=num_items_in_batch)
+                self.accelerator.backward(loss)
+            total += loss.detach()
+        return total
+
+    @contextmanager
+    def _exchanging(self, model: Any, *, last: bool) -> Iterator[None]:
+        """Gradients stay with each process until the last pack; DeepSpeed is told so in its own way."""
+        self.accelerator.gradient_state._set_sync_gradients(last)
+        apart = not last and self.accelerator.distributed_type is not DistributedType.DEEPSPEED
+        with self.accelerator.no_sync(model) if apart else nullcontext():
+            yield
+
     def compute_loss(
-        self, model: Any, inputs: dict[str, Tensor], return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Any:
-        """This micro-batch's share of the loss of its step."""
-        scores = scores_of(model, inputs)
+        """This pack's share of the loss of its step."""
+        scores = self.layout.scores(model, inputs["inputs"])
         loss = pairwise_loss_sum(scores, inputs["better"], inputs["worse"], inputs["weights"])
         with torch.no_grad():
             right = (scores[inputs["better"]] > scores[inputs["worse"]]).float()
@@ -77,12 +143,12 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
     ) -> dict[str, float]:
         """Loss and pair accuracy, as sums over all processes divided once."""
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
-        mine = dataset.shard(self.accelerator.num_processes, self.accelerator.process_index)
+        mine = dataset.shard(self.accelerator.num_processes, self.accelerator.process_index, contiguous=True)
         self.model.eval()
         totals = torch.zeros(4, dtype=torch.float64)
-        for start in range(0, len(mine), self.args.per_device_eval_batch_size):
-            stop = min(start + self.args.per_device_eval_batch_size, len(mine))
-            totals += torch.tensor(self._sums_of([mine[i] for i in range(start, stop)]), dtype=torch.float64)
+        for start in range(0, len(mine), AT_ONCE):
+            rows = [mine[i] for i in range(start, min(start + AT_ONCE, len(mine)))]
+            totals += torch.tensor(self._sums_of(rows), dtype=torch.float64)
         loss, turns, right, pairs = self.accelerator.reduce(totals.to(self.args.device), "sum").tolist()
         metrics = {
             f"{metric_key_prefix}_loss": loss / max(turns, 1),
@@ -95,10 +161,13 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
     def _sums_of(self, rows: list[dict[str, Any]]) -> tuple[float, float, float, float]:
         """Loss, turns with a pair, pairs in the right order and pairs of some rows."""
         batch = self._prepare_inputs(self.data_collator(rows))
-        scores = scores_of(self.model, batch)
-        loss = pairwise_loss_sum(scores, batch["better"], batch["worse"], batch["weights"])
-        right = (scores[batch["better"]] > scores[batch["worse"]]).sum()
-        return loss.item(), batch["turns"].item(), right.item(), float(len(batch["better"]))
+        loss = right = pairs = 0.0
+        for pack in batch["packs"]:
+            scores = self.layout.scores(self.model, pack["inputs"])
+            loss += pairwise_loss_sum(scores, pack["better"], pack["worse"], pack["weights"]).item()
+            right += (scores[pack["better"]] > scores[pack["worse"]]).sum().item()
+            pairs += len(pack["better"])
+        return loss, batch["turns"].item(), right, pairs
 
 
 @dataclass(frozen=True)
@@ -125,7 +194,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
     trainer.train_or_resume()
 
     # 3. How the scores lie, on every process; then the model's folder, written by one.
-    scores = _training_scores(trainer, encoder, material, config)
+    scores = _training_scores(trainer, material)
     if not trainer.args.should_save:
         return {}
     evaluation = _save(stage, config, trainer, tokenizer, encoder, snapshot, material, scores)
@@ -151,7 +220,7 @@ def _trainer(
     stage: Stage, config: RewardConfig, base: Path, tokenizer: Any, encoder: Encoder, material: Material
 ) -> KWiseRewardTrainer:
     """The trainer of a new adapter and head on the base, tied to its run."""
-    model = networks.load_scorer(base, config.dtype, encoder.pad_id)
+    model = networks.load_scorer(base, config.dtype, encoder.pad_id, networks.attention_for(config))
     adapter = networks.lora(config, TaskType.SEQ_CLS, modules_to_save=["score"])
     trainer = KWiseRewardTrainer(
         model=networks.with_adapter(model, adapter),
@@ -159,17 +228,32 @@ def _trainer(
         processing_class=tokenizer,
         train_dataset=Dataset.from_list(material.rows["train"]),
         eval_dataset=Dataset.from_list(material.rows["validation"]),
-        data_collator=lambda batch: collate(batch, encoder.pad_id, strict_only=config.average_over == "strict pairs"),
+        data_collator=list,  # until the layout is known
     )
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "training the reward model")
+    layout = _layout(stage, config, trainer, encoder.pad_id, material)
+    trainer.lay_out(layout, strict_only=config.average_over == "strict pairs")
     return trainer
 
 
-def _training_scores(trainer: KWiseRewardTrainer, encoder: Encoder, material: Material, config: RewardConfig) -> Tensor:
+def _layout(stage: Stage, config: RewardConfig, trainer: KWiseRewardTrainer, pad_id: int, material: Material) -> Layout:
+    """The token trie where the model is exact on it, as the first process finds, else rows; the records say which."""
+    turns = [fitted.sequences for fitted in material.fitted["train"]]
+    dialogues = [turn.dialogue for turn in material.turns["train"]]
+    rows = Layout(pad_id, config.pack_tokens, None)
+    if not config.share:
+        return rows
+    [found] = broadcast_object_list([check(trainer.model, rows, turns, dialogues, trainer.args.device)])
+    stage.records.event("layout", 0, **found.said())
+    return found.layout
+
+
+def _training_scores(trainer: KWiseRewardTrainer, material: Material) -> Tensor:
     """The score (N,) of every response of the training split."""
-    sequences = [ids for each in material.fitted["train"] for ids in each.sequences]
-    model, batch_size = trainer.model.eval(), config.micro_batch_size * 4
-    return torch.tensor(score_sequences(model, sequences, encoder.pad_id, batch_size, trainer.args.device))
+    turns = [fitted.sequences for fitted in material.fitted["train"]]
+    dialogues = [turn.dialogue for turn in material.turns["train"]]
+    scores = score_turns(trainer.model.eval(), trainer.layout, turns, dialogues, trainer.args.device)
+    return torch.tensor([score for turn in scores for score in turn])
 
 
 def _by_turn(turns: list[Turn], scores: Tensor) -> list[list[float]]:
@@ -195,8 +279,9 @@ def _save(
         networks.write_scale(folder, scores.mean().item(), scores.std().item())
         stage.lineage(config, step=state.best_global_step or state.global_step).write(folder)
         stage.records.progress(state.global_step, state.max_steps, "measuring")
-        held_out = EvaluateConfig(max_length=config.max_length)
-        evaluation = evaluate_reward(trainer.model, encoder, snapshot, held_out, trainer.args.device)
+        evaluation = evaluate_reward(
+            trainer.model, trainer.layout, encoder, snapshot, config.max_length, trainer.args.device
+        )
         evaluation["disagreements"] += disagreements(material.turns["train"], _by_turn(material.turns["train"], scores))
         write_evaluation(folder, evaluation)
     return evaluation
@@ -217,10 +302,9 @@ def _measured(trainer: KWiseRewardTrainer, config: RewardConfig, material: Mater
 
 def _arguments(config: RewardConfig, folder: Path) -> TrlRewardConfig:
     return TrlRewardConfig(
-        **common_arguments(config, folder),
+        **common_arguments(config, folder, config.batch_size // processes()),
         eval_strategy="steps",
         eval_steps=config.save_every,
-        per_device_eval_batch_size=config.micro_batch_size,
         load_best_model_at_end=True,
         metric_for_best_model=f"eval_{config.select_by}",
         greater_is_better=config.select_by == "accuracy",

@@ -16,13 +16,14 @@ from rlhf import networks
 from rlhf.config import ScoreConfig
 from rlhf.data import Answered, read_answered
 from rlhf.journal import Journal
-from rlhf.scoring import score_sequences
+from rlhf.scoring import Layout, score_turns
 from rlhf.sequences import Encoder, Fitted, fit
+from rlhf.sharing import checked_layout
 from rlhf.stage import Stage
 
 FILE = "scores.jsonl"
-PIECE = 16
-"""Batches whose responses are sorted by length together, and kept together."""
+PIECE = 128
+"""Turns that are laid out together, and kept together."""
 BINS = 24
 
 
@@ -85,29 +86,36 @@ def _score(stage: Stage, turns: Sequence[Answered], base: Path, reward: Path, co
     if left:
         encoder = Encoder.of(networks.load_tokenizer(base))
         model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id).to(networks.best_device())
-        fitted: list[Fitted] = []
-        for start in range(0, len(left), PIECE * config.batch_size):
-            piece = left[start : start + PIECE * config.batch_size]
-            fitted += _score_piece(stage, journal, model, encoder, piece, config)
+        layout = Layout(encoder.pad_id, config.pack_tokens, None)
+        cuts: list[Fitted] = []
+        for start in range(0, len(left), PIECE):
+            piece = left[start : start + PIECE]
+            fitted = [fit(encoder, turn.prompt, turn.responses, config.max_length) for turn in piece]
+            if start == 0:
+                layout = _checked(stage, model, layout, piece, fitted)
+            _score_piece(stage, journal, model, layout, piece, fitted)
+            cuts += [replace(each, prompt=(), responses=()) for each in fitted]
             done = len(turns) - len(left) + start + len(piece)
             stage.records.event("checkpoint", done)
             stage.records.progress(done, len(turns), "scoring responses")
-        stage.report_cuts(fitted)
+        stage.report_cuts(cuts)
     return [journal.known[turn.key]["scores"] for turn in turns]
 
 
+def _checked(stage: Stage, model: Any, layout: Layout, turns: Sequence[Answered], fitted: Sequence[Fitted]) -> Layout:
+    sequences, dialogues = [each.sequences for each in fitted], [turn.dialogue for turn in turns]
+    return checked_layout(stage.records, model, layout, sequences, dialogues, networks.best_device())
+
+
 def _score_piece(
-    stage: Stage, journal: Journal, model: Any, encoder: Encoder, turns: Sequence[Answered], config: ScoreConfig
-) -> list[Fitted]:
-    """Scores and keeps some turns; returns what was cut of each, without its tokens."""
-    fitted = [fit(encoder, turn.prompt, turn.responses, config.max_length) for turn in turns]
-    flat = [ids for each in fitted for ids in each.sequences]
-    scores = score_sequences(model, flat, encoder.pad_id, config.batch_size * 4, networks.best_device())
-    if not all(map(math.isfinite, scores)):
+    stage: Stage, journal: Journal, model: Any, layout: Layout, turns: Sequence[Answered], fitted: Sequence[Fitted]
+) -> None:
+    """Scores and keeps some turns."""
+    sequences, dialogues = [each.sequences for each in fitted], [turn.dialogue for turn in turns]
+    scores = score_turns(model, layout, sequences, dialogues, networks.best_device())
+    if not all(math.isfinite(score) for given in scores for score in given):
         stage.refuse("The reward model gives scores that are no numbers: score in float32 or bfloat16 instead.")
-    each = iter(scores)
-    journal.keep({turn.key: {"scores": [next(each) for _ in turn.responses]} for turn in turns})
-    return [replace(each, prompt=(), responses=()) for each in fitted]
+    journal.keep({turn.key: {"scores": given} for turn, given in zip(turns, scores, strict=True)})
 
 
 def _row(turn: Answered, scores: Sequence[float]) -> dict[str, Any]:

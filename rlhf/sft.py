@@ -75,7 +75,7 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
     trainer = LoraSftTrainer(
         model=model,
         args=TrlSftConfig(
-            **common_arguments(config, stage.folder),
+            **common_arguments(config, stage.folder, config.micro_batch_size),
             max_length=None,
             dataset_kwargs={"skip_prepare_dataset": True},
         ),

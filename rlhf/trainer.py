@@ -25,15 +25,16 @@ WARM_AFTER = 10
 HIDDEN_METRICS = ("total_flos", "train_runtime", "train_samples_per_second", "train_steps_per_second", "epoch")
 
 
-def common_arguments(config: Optimising, folder: Path) -> dict[str, Any]:
+def common_arguments(config: Optimising, folder: Path, micro_batch_size: int) -> dict[str, Any]:
     """The training arguments that every stage takes from its config.
 
-    Raises ConfigError where the processes cannot share a batch evenly.
+    ``micro_batch_size`` is how many turns a process is given at a time. Raises ConfigError where the processes cannot
+    share a batch evenly.
     """
-    together = config.micro_batch_size * processes()
+    together = micro_batch_size * processes()
     if config.batch_size % together:
         raise ConfigError(
-            f"batch_size {config.batch_size} is no multiple of micro_batch_size {config.micro_batch_size} times "
+            f"batch_size {config.batch_size} is no multiple of micro_batch_size {micro_batch_size} times "
             f"{processes()} processes: change one of them"
         )
     return {
@@ -42,7 +43,7 @@ def common_arguments(config: Optimising, folder: Path) -> dict[str, Any]:
         "data_seed": config.seed,
         "learning_rate": config.learning_rate,
         "num_train_epochs": config.epochs,
-        "per_device_train_batch_size": config.micro_batch_size,
+        "per_device_train_batch_size": micro_batch_size,
         "gradient_accumulation_steps": config.batch_size // together,
         "weight_decay": config.weight_decay,
         "max_grad_norm": config.max_grad_norm,

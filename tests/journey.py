@@ -21,10 +21,11 @@ BASE = {
     "epochs": "4",
     "learning_rate": "5e-3",
 }
-ADAPTED = {**TINY, "batch_size": "8", "micro_batch_size": "8", "max_length": "256", "lora_rank": "4", "epochs": "1"}
+ADAPTED = {**TINY, "batch_size": "8", "max_length": "256", "lora_rank": "4", "epochs": "1"}
 PPO = {
     **ADAPTED,
     "max_new_tokens": "16",
+    "micro_batch_size": "8",
     "rollout_size": "16",
     "compared": "6",
     "ppo_epochs": "1",

@@ -25,7 +25,7 @@ def test_from_an_upload_to_a_policy_that_ppo_has_trained(tmp_path: Path, databas
         snapshot = freeze(installation, admin, campaign_id)
         register_data(admin)
         base = started(admin, "pretrain", data="corpus", **BASE)
-        policy = started(admin, "sft", data="dialogues", base=base, **ADAPTED)
+        policy = started(admin, "sft", data="dialogues", base=base, **ADAPTED, micro_batch_size="8")
         reward = started(admin, "reward", snapshot=snapshot, base=base, **ADAPTED)
         ppo = started(admin, "ppo", snapshot=snapshot, base=base, policy=policy, reward=reward, **PPO)
         look_at_the_result(installation, admin, reward, ppo)

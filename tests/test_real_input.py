@@ -74,7 +74,7 @@ def test_six_models_replies_go_the_whole_way(tmp_path: Path, sqlite_template: Pa
         admin.upload("/admin/data-sets", replies(), name="replies", kind="dialogues")
         admin.upload("/admin/data-sets", replies(), name="corpus", kind="corpus")
         base = started(admin, "pretrain", data="corpus", **{**BASE, "vocabulary": "2048", "epochs": "2"})
-        policy = started(admin, "sft", data="replies", base=base, **ADAPTED)
+        policy = started(admin, "sft", data="replies", base=base, **ADAPTED, micro_batch_size="8")
         reward = started(admin, "reward", snapshot=snapshot, base=base, **{**ADAPTED, "max_length": "1024"})
         ppo = started(admin, "ppo", snapshot=snapshot, base=base, policy=policy, reward=reward, **PPO)
         results = [result_of(installation, name) for name in (reward, ppo)]

@@ -84,7 +84,7 @@ def test_a_run_is_queued_though_the_broker_is_away(
     ("form", "said"),
     [
         ({"set-epochs": "0"}, "epochs"),
-        ({"set-batch_size": "6"}, "multiple of micro_batch_size"),
+        ({"set-pack_tokens": "6"}, "pack_tokens"),
         ({"set-learning_rate": "a; touch x"}, "learning_rate"),
         ({"snapshot": ""}, "snapshot"),
     ],

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+import torch
 
 POLITE, PLAIN, RUDE, WRONG = "您好，请问还有别的不舒服吗？", "多喝水。", "自己看着办。", "加倍吃药就好。"
 SENTENCES = [POLITE, PLAIN, RUDE, WRONG, "孩子发烧怎么办？", "头痛三天了。", "很抱歉，我不知道。"] * 5
@@ -35,3 +38,10 @@ def turn_row(number: int, **changes: Any) -> dict[str, Any]:
         "unlocked_because": None,
         **changes,
     }
+
+
+def scores_alone(model: Any, sequences: Sequence[Sequence[int]]) -> list[float]:
+    """The score of each sequence in a row of its own, without anything beside it."""
+    rows = [torch.tensor([list(ids)]) for ids in sequences]
+    with torch.no_grad():
+        return [model(input_ids=row, score_positions=torch.tensor([row.shape[1] - 1])).logits.item() for row in rows]

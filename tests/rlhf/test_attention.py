@@ -83,7 +83,7 @@ def states_on_trie(model: Any) -> Tensor:
     """The last token's hidden state of each sequence, with something beside them that they must not see."""
     trie = forest([trie_of(SEQUENCES), trie_of(SEQUENCES[:2])])
     ends, depths = torch.tensor(trie.ends)[None], torch.tensor(trie.depths)[None]
-    mask = Attention.of(model.config).mask(ends, depths, torch.float32)
+    mask = Attention.of(model.config).mask(ends, depths)
     hidden = model(input_ids=torch.tensor(trie.ids)[None], attention_mask=mask, position_ids=depths).last_hidden_state
     return hidden[0, torch.tensor(trie.lasts[: len(SEQUENCES)])]
 
@@ -150,7 +150,7 @@ def test_a_causal_model_predicts_along_a_trie_as_in_rows() -> None:
     model = AutoModelForCausalLM.from_config(CONFIG_MAPPING["qwen3"](**SMALL)).eval()
     trie = trie_of(SEQUENCES)
     ends, depths = torch.tensor(trie.ends)[None], torch.tensor(trie.depths)[None]
-    mask = Attention.of(model.config).mask(ends, depths, torch.float32)
+    mask = Attention.of(model.config).mask(ends, depths)
     with torch.no_grad():
         shared = model(input_ids=torch.tensor(trie.ids)[None], attention_mask=mask, position_ids=depths).logits[0]
         for ids, nodes in zip(SEQUENCES, trie.nodes, strict=True):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rlhf.config import CONFIGS, ConfigError, GenerateConfig, PpoConfig, RewardConfig
+from rlhf.config import CONFIGS, ConfigError, GenerateConfig, PpoConfig, RewardConfig, SftConfig
 
 FILES = sorted((Path(__file__).parents[2] / "rlhf" / "configs").glob("*.toml"))
 
@@ -16,7 +16,7 @@ FILES = sorted((Path(__file__).parents[2] / "rlhf" / "configs").glob("*.toml"))
     [
         ({"learning_rate": 0}, "learning_rate: input should be greater than 0"),
         ({"epoch": 3}, "epoch: there is no such setting"),
-        ({"batch_size": 6, "micro_batch_size": 4}, "batch_size must be a multiple of micro_batch_size"),
+        ({"micro_batch_size": 4}, "micro_batch_size: there is no such setting"),
         ({"dtype": "int8"}, "dtype: input should be 'float32', 'bfloat16' or 'float16'"),
         ({"lora_rank": "many"}, "lora_rank: input should be a valid integer"),
     ],
@@ -56,3 +56,8 @@ def test_every_setting_says_what_it_is() -> None:
     for config in CONFIGS.values():
         for name, field in config.model_fields.items():
             assert field.description, f"{config.__name__}.{name}"
+
+
+def test_a_batch_is_cut_into_whole_micro_batches() -> None:
+    with pytest.raises(ConfigError, match="batch_size must be a multiple of micro_batch_size"):
+        SftConfig.of({"batch_size": 6, "micro_batch_size": 4})

@@ -120,7 +120,7 @@ def test_a_reward_model_passes_only_beyond_the_baseline(evaluation: dict[str, ob
 def reward_model(base: Path, snapshot_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished reward run."""
     folder = tmp_path_factory.mktemp("evaluated") / "run"
-    config = RewardConfig(epochs=1, batch_size=4, micro_batch_size=4, save_every=1, lora_rank=2, max_length=256)
+    config = RewardConfig(epochs=1, batch_size=4, save_every=1, lora_rank=2, max_length=256)
     reward.run(Stage("reward", folder, {"base": base, "snapshot": snapshot_folder}, Records(folder)), config)
     return folder / checkpoints.MODEL
 

@@ -18,11 +18,10 @@ from rlhf.data import DataError, Prompt, Snapshot
 from rlhf.quartet import Quartet
 from rlhf.records import Records
 from rlhf.rollout import Answered, RolloutLoader, answer, assemble, judge
-from rlhf.scoring import score_sequences
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
 from tests.rlhf.conftest import trainable_names
-from tests.rlhf.material import PLAIN, POLITE
+from tests.rlhf.material import PLAIN, POLITE, scores_alone
 
 CONFIG = PpoConfig(
     rollout_size=8,
@@ -45,7 +44,7 @@ CONFIG = PpoConfig(
 def reward_model(base: Path, snapshot_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished reward run."""
     folder = tmp_path_factory.mktemp("ppo-reward") / "run"
-    config = RewardConfig(epochs=1, batch_size=4, micro_batch_size=4, save_every=1, lora_rank=2, learning_rate=1e-2)
+    config = RewardConfig(epochs=1, batch_size=4, save_every=1, lora_rank=2, learning_rate=1e-2)
     reward.run(Stage("reward", folder, {"base": base, "snapshot": snapshot_folder}, Records(folder)), config)
     return folder / checkpoints.MODEL
 
@@ -107,7 +106,7 @@ def test_the_score_is_the_reward_models_normalised_and_read_at_the_last_token(
     assert both.ended.tolist() == [True, False]
     model = networks.load_reward_model(base, reward_model, "float32", encoder.pad_id)
     sequences = [[*prompt, *response] for response in responses]
-    plain = torch.tensor(score_sequences(model, sequences, encoder.pad_id, 2, torch.device("cpu")))
+    plain = torch.tensor(scores_alone(model, sequences))
     mean, deviation = networks.read_scale(reward_model)
     assert torch.allclose(quartet.scores(*inputs(both)), (plain - mean) / deviation, atol=1e-4)
 

@@ -12,9 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from rlhf.records import FILE, read_rows
+
 CHANGES = {
     "batch_size": 4,
-    "micro_batch_size": 2,
     "epochs": 1,
     "lora_rank": 2,
     "lora_dropout": 0,
@@ -39,16 +40,20 @@ def train(stage: str, out: Path, processes: int, **paths: Path) -> subprocess.Co
 def test_two_processes_train_the_reward_model_that_one_trains(
     base: Path, snapshot_folder: Path, tmp_path: Path
 ) -> None:
-    weights, results = [], []
+    """Step for step the same loss; the weights differ by what Adam makes of gradients that are nearly zero."""
+    weights, results, losses = [], [], []
     for processes in (1, 2):
         out = tmp_path / str(processes)
         done = train("reward", out, processes, base=base, snapshot=snapshot_folder)
         assert done.returncode == 0, done.stderr[-3000:]
         weights.append(load_file(out / "model" / "adapter_model.safetensors"))
+        losses.append([row["values"]["loss"] for row in read_rows(out / FILE) if "loss" in row.get("values", {})])
         results.append(json.loads((out / "result.json").read_text(encoding="utf-8")))
+    assert len(losses[0]) == 2
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert weights[0].keys() == weights[1].keys()
     for name, alone in weights[0].items():
-        torch.testing.assert_close(weights[1][name], alone, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(weights[1][name], alone, rtol=1e-3, atol=1e-4)
     assert results[0]["steps"] == results[1]["steps"] == 2
     assert results[0]["accuracy"] == results[1]["accuracy"]
 

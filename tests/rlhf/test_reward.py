@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from math import comb
 from pathlib import Path
 from typing import Any
@@ -15,22 +16,30 @@ from safetensors.torch import load_file
 
 from annotation import snapshot as files
 from rlhf import checkpoints, networks, reward
+from rlhf.attention import Attention
 from rlhf.checkpoints import Lineage
 from rlhf.config import RewardConfig
 from rlhf.data import DataError
 from rlhf.records import Records
-from rlhf.scoring import collate, pad_right, score_sequences, scores_of
+from rlhf.scoring import Layout, collate, score_turns
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
 from tests.rlhf.conftest import trainable_names
-from tests.rlhf.material import turn_row
+from tests.rlhf.material import scores_alone, turn_row
 
-FAST = RewardConfig(epochs=2, batch_size=4, micro_batch_size=2, save_every=2, lora_rank=2, learning_rate=1e-2)
+FAST = RewardConfig(epochs=2, batch_size=4, pack_tokens=128, save_every=2, lora_rank=2, learning_rate=1e-2)
 ROWS = [
-    {"sequences": [[5, 6, 7], [5, 6, 8, 9], [5, 6], [5, 9]], "pairs": [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3]]},
-    {"sequences": [[5, 7], [5, 8]], "pairs": []},
-    {"sequences": [[5, 3], [5, 4, 4]], "pairs": [[1, 0]]},
+    {
+        "dialogue": "d1",
+        "sequences": [[5, 6, 7], [5, 6, 8, 9], [5, 6], [5, 9]],
+        "pairs": [[0, 1], [0, 2], [0, 3], [1, 2], [1, 3]],
+    },
+    {"dialogue": "d2", "sequences": [[5, 7], [5, 8]], "pairs": []},
+    {"dialogue": "d1", "sequences": [[5, 6, 3], [5, 6, 4, 4]], "pairs": [[1, 0]]},
 ]
+FLAT = [ids for row in ROWS for ids in row["sequences"]]
+STRICT = ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (7, 6))
+"""The pairs of ROWS as places in FLAT."""
 
 
 def stage_of(folder: Path, base: Path, snapshot: Path) -> Stage:
@@ -44,38 +53,58 @@ def scorer(base: Path, encoder: Encoder, dropout: float = 0.0) -> Any:
     return networks.with_adapter(model, networks.lora(config, TaskType.SEQ_CLS, modules_to_save=["score"]))
 
 
-def test_a_batch_weighs_each_pair_by_its_turn_and_counts_turns_with_a_pair() -> None:
-    batch = collate(ROWS, pad_id=0, strict_only=False)
-    assert batch["input_ids"].shape == (8, 4)
-    assert batch["score_positions"].tolist() == [2, 3, 1, 1, 1, 1, 1, 2]
-    assert list(zip(batch["better"].tolist(), batch["worse"].tolist(), strict=True)) == [
-        (0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (7, 6),
-    ]  # fmt: skip
-    assert batch["weights"].tolist() == pytest.approx([1 / comb(4, 2)] * 5 + [1 / comb(2, 2)])
+def layout_of(model: Any, encoder: Encoder, tokens: int, *, shared: bool = True) -> Layout:
+    return Layout(encoder.pad_id, tokens, Attention.of(model.config) if shared else None)
+
+
+def test_a_pack_weighs_each_pair_by_its_turn_and_a_batch_counts_turns_with_a_pair() -> None:
+    batch = collate(ROWS, Layout(0, 1000, None), strict_only=False)
+    [pack] = batch["packs"]
+    assert pack["inputs"]["input_ids"].shape == (8, 4)
+    found = list(zip(pack["better"].tolist(), pack["worse"].tolist(), strict=True))
+    assert found == [(2, 3), (2, 4), (2, 5), (3, 4), (3, 5), (7, 6)]  # the turn with the shortest rows stands first
+    assert sorted(pack["weights"].tolist()) == pytest.approx([1 / comb(4, 2)] * 5 + [1 / comb(2, 2)])
     assert batch["turns"].item() == 2
 
 
 def test_a_setting_averages_over_the_strict_pairs_instead() -> None:
-    assert collate(ROWS, pad_id=0, strict_only=True)["weights"].tolist() == pytest.approx([1 / 5] * 5 + [1.0])
+    [pack] = collate(ROWS, Layout(0, 1000, None), strict_only=True)["packs"]
+    assert sorted(pack["weights"].tolist()) == pytest.approx([1 / 5] * 5 + [1.0])
 
 
-def test_the_score_is_read_at_the_last_token_whatever_fills_the_row(base: Path, encoder: Encoder) -> None:
+def test_the_turns_of_a_dialogue_stand_on_one_trie(base: Path, encoder: Encoder) -> None:
+    """5 6 {7, 8 9, 3, 4 4} and 5 9 make nine tokens of the first dialogue, 5 7 and 5 8 three of the second."""
+    layout = layout_of(scorer(base, encoder), encoder, 9)
+    packs = layout.packs([row["sequences"] for row in ROWS], [row["dialogue"] for row in ROWS])
+    assert [(pack.turns, pack.inputs["input_ids"].shape) for pack in packs] == [([0, 2], (1, 9)), ([1], (1, 3))]
+    together = replace(layout, tokens=12).packs([row["sequences"] for row in ROWS], [row["dialogue"] for row in ROWS])
+    assert [(pack.turns, pack.inputs["input_ids"].shape) for pack in together] == [([0, 2, 1], (1, 12))]
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("tokens", [1, 9, 10, 1000])
+def test_scores_come_in_the_order_of_the_sequences_however_they_are_laid_out(
+    base: Path, encoder: Encoder, tokens: int, shared: bool
+) -> None:
     model = scorer(base, encoder).eval()
-    short = [[5, 6, 7, encoder.end_id]]
-    alone = scores_of(model, pad_right(short, encoder.pad_id))
+    layout = layout_of(model, encoder, tokens, shared=shared)
+    turns, dialogues = [row["sequences"] for row in ROWS], [row["dialogue"] for row in ROWS]
+    found = score_turns(model, layout, turns, dialogues, torch.device("cpu"))
+    assert [len(scores) for scores in found] == [4, 2, 2]
+    assert [score for scores in found for score in scores] == pytest.approx(scores_alone(model, FLAT), abs=1e-6)
+
+
+def test_what_fills_a_row_changes_no_score(base: Path, encoder: Encoder) -> None:
+    model = scorer(base, encoder).eval()
+    turn = [[5, 6, 7, encoder.end_id], [5] * 9]
     for pad in (encoder.pad_id, encoder.end_id, 7):
-        beside_a_longer_one = pad_right([*short, [5] * 9], pad)
-        assert torch.allclose(scores_of(model, beside_a_longer_one)[:1], alone, atol=1e-6)
+        found = score_turns(model, Layout(pad, 1000, None), [turn], ["d"], torch.device("cpu"))
+        assert found[0] == pytest.approx(scores_alone(model, turn), abs=1e-6)
 
 
-def test_scores_come_in_the_order_of_the_sequences(base: Path, encoder: Encoder) -> None:
-    model = scorer(base, encoder).eval()
-    sequences = [[5] * n for n in (7, 2, 9, 4, 1)]
-    one_by_one = [scores_of(model, pad_right([ids], 0)).item() for ids in sequences]
-    assert score_sequences(model, sequences, 0, 2, torch.device("cpu")) == pytest.approx(one_by_one, abs=1e-6)
-
-
-def trainer_of(model: Any, base: Path, encoder: Encoder, folder: Path, config: RewardConfig) -> Any:
+def trainer_of(
+    model: Any, base: Path, encoder: Encoder, folder: Path, config: RewardConfig, *, shared: bool = True
+) -> Any:
     """A trainer on the three turns."""
     trainer = reward.KWiseRewardTrainer(
         model=model,
@@ -83,34 +112,34 @@ def trainer_of(model: Any, base: Path, encoder: Encoder, folder: Path, config: R
         processing_class=networks.load_tokenizer(base),
         train_dataset=Dataset.from_list(ROWS),
         eval_dataset=Dataset.from_list(ROWS),
-        data_collator=lambda rows: collate(rows, encoder.pad_id, strict_only=False),
+        data_collator=list,
     )
     trainer.begin(folder, Records(folder), Lineage("reward", {}, {}), config, "test")
+    trainer.lay_out(layout_of(model, encoder, config.pack_tokens, shared=shared), strict_only=False)
     return trainer
 
 
-def trained_step(base: Path, encoder: Encoder, tmp_path: Path, micro_batch_size: int) -> tuple[float, dict[str, Any]]:
+def trained_step(
+    base: Path, encoder: Encoder, folder: Path, tokens: int, *, shared: bool
+) -> tuple[float, dict[str, Any]]:
     """Loss and weights after one optimiser step on the same three turns."""
-    config = FAST.model_copy(update={"batch_size": 4, "micro_batch_size": micro_batch_size, "epochs": 1.0})
-    trainer = trainer_of(scorer(base, encoder), base, encoder, tmp_path / f"micro-{micro_batch_size}", config)
+    config = FAST.model_copy(update={"batch_size": 4, "pack_tokens": tokens, "epochs": 1.0})
+    trainer = trainer_of(scorer(base, encoder), base, encoder, folder, config, shared=shared)
     trainer.train_or_resume()
     loss = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
     return loss, {n: p.detach().clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
 
 
-def test_the_loss_of_a_step_does_not_depend_on_how_it_is_cut_into_micro_batches(
-    base: Path, encoder: Encoder, tmp_path: Path
-) -> None:
-    model = scorer(base, encoder)
-    scores = scores_of(model, collate(ROWS, encoder.pad_id, strict_only=False)).tolist()
+def log_sigmoid(margin: float) -> float:
+    return torch.nn.functional.logsigmoid(torch.tensor(margin)).item()
 
-    def log_sigmoid(margin: float) -> float:
-        return torch.nn.functional.logsigmoid(torch.tensor(margin)).item()
 
-    first = -sum(log_sigmoid(scores[b] - scores[w]) for b, w in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3))) / 6
-    third = -log_sigmoid(scores[7] - scores[6]) / 1
-    by_hand = (first + third) / 2  # the second turn has no pair, so it leaves the denominator
-    results = [trained_step(base, encoder, tmp_path, size) for size in (1, 2, 4)]
+def test_the_loss_of_a_step_does_not_depend_on_how_it_is_packed(base: Path, encoder: Encoder, tmp_path: Path) -> None:
+    scores = scores_alone(scorer(base, encoder).eval(), FLAT)
+    losses = [-log_sigmoid(scores[better] - scores[worse]) for better, worse in STRICT]
+    by_hand = (sum(losses[:5]) / 6 + losses[5]) / 2  # the second turn has no pair, so it leaves the denominator
+    cases = [(1, True), (9, True), (1000, True), (1, False), (1000, False)]
+    results = [trained_step(base, encoder, tmp_path / f"{case}", case[0], shared=case[1]) for case in cases]
     for loss, weights in results:
         assert loss == pytest.approx(by_hand, abs=1e-5)
         for name, weight in weights.items():
@@ -118,15 +147,27 @@ def test_the_loss_of_a_step_does_not_depend_on_how_it_is_cut_into_micro_batches(
 
 
 def test_validation_sums_over_all_turns_and_divides_once(base: Path, encoder: Encoder, tmp_path: Path) -> None:
-    """One turn to a batch, so that means of means would differ: 6 strict pairs in 2 turns, and one turn without."""
+    """One turn to a pack, so that means of means would differ: 6 strict pairs in 2 turns, and one turn without."""
     model = scorer(base, encoder)
-    scores = scores_of(model.eval(), collate(ROWS, encoder.pad_id, strict_only=False))
-    margins = torch.stack([scores[b] - scores[w] for b, w in ((0, 1), (0, 2), (0, 3), (1, 2), (1, 3), (7, 6))])
-    losses = -torch.nn.functional.logsigmoid(margins)
-    trainer = trainer_of(model, base, encoder, tmp_path, FAST.model_copy(update={"micro_batch_size": 1}))
+    scores = scores_alone(model.eval(), FLAT)
+    margins = [scores[better] - scores[worse] for better, worse in STRICT]
+    losses = [-log_sigmoid(margin) for margin in margins]
+    trainer = trainer_of(model, base, encoder, tmp_path, FAST.model_copy(update={"pack_tokens": 16}))
     measured = trainer.evaluate()
-    assert measured["eval_loss"] == pytest.approx(((losses[:5].sum() / 6 + losses[5]) / 2).item(), abs=1e-5)
-    assert measured["eval_accuracy"] == pytest.approx((margins > 0).sum().item() / 6)
+    assert measured["eval_loss"] == pytest.approx((sum(losses[:5]) / 6 + losses[5]) / 2, abs=1e-5)
+    assert measured["eval_accuracy"] == pytest.approx(sum(margin > 0 for margin in margins) / 6)
+
+
+def test_each_epoch_has_an_order_of_its_own_and_keeps_dialogues_together() -> None:
+    names = [f"d{number // 3}" for number in range(30)]
+    sampler = reward.DialogueSampler(names, seed=0)
+    first = list(sampler)
+    assert sorted(first) == list(range(30))
+    assert [first[i : i + 3] for i in range(0, 30, 3)] == [[n, n + 1, n + 2] for n in first[::3]]
+    sampler.set_epoch(1)
+    assert list(sampler) != first
+    sampler.set_epoch(0)
+    assert list(sampler) == first
 
 
 def test_only_the_adapter_and_the_head_are_trained_in_float32(base: Path, encoder: Encoder) -> None:
@@ -181,7 +222,7 @@ def test_a_run_leaves_a_model_that_other_tools_load(finished: tuple[Path, dict[s
     ids = [5, 6, 7, 2]
     theirs = loaded(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, 4)).logits.item()
     ours = networks.load_reward_model(base, model, "float32", 0)
-    assert scores_of(ours, pad_right([ids], 0)).item() == pytest.approx(theirs, abs=1e-5)
+    assert scores_alone(ours, [ids]) == pytest.approx([theirs], abs=1e-5)
 
 
 def test_a_model_says_where_it_comes_from(

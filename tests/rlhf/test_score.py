@@ -9,19 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from rlhf import checkpoints, networks, reward, score
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import ConfigError, RewardConfig, ScoreConfig
 from rlhf.data import DataError, digest_of, read_answered
 from rlhf.records import FILE, Records, read_rows
-from rlhf.scoring import score_sequences
+from rlhf.scoring import score_turns
 from rlhf.sequences import Encoder, fit
 from rlhf.stage import JOURNAL, Stage
-from tests.rlhf.material import PLAIN, POLITE, RUDE, WRONG
+from tests.rlhf.material import PLAIN, POLITE, RUDE, WRONG, scores_alone
 
-CONFIG = ScoreConfig(max_length=128, batch_size=1)
+CONFIG = ScoreConfig(max_length=128, pack_tokens=256)
 FOUR = [POLITE, PLAIN, RUDE, WRONG]
 
 
@@ -36,7 +35,7 @@ def rows(count: int) -> list[dict[str, Any]]:
 def reward_model(base: Path, snapshot_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished reward run."""
     folder = tmp_path_factory.mktemp("scoring") / "run"
-    config = RewardConfig(epochs=1, batch_size=4, micro_batch_size=4, save_every=1, lora_rank=2, max_length=128)
+    config = RewardConfig(epochs=1, batch_size=4, save_every=1, lora_rank=2, max_length=128)
     reward.run(Stage("reward", folder, {"base": base, "snapshot": snapshot_folder}, Records(folder)), config)
     return folder / checkpoints.MODEL
 
@@ -70,7 +69,7 @@ def test_scores_stand_in_the_order_of_the_file_and_are_normalised(
     mean, deviation = networks.read_scale(reward_model)
     for turn, row in zip(read_answered(tmp_path / "run" / "turns.jsonl"), written, strict=True):
         sequences = fit(encoder, turn.prompt, turn.responses, 128).sequences
-        alone = [score_sequences(model, [ids], encoder.pad_id, 1, torch.device("cpu"))[0] for ids in sequences]
+        alone = scores_alone(model, sequences)
         assert row["scores"] == pytest.approx([(each - mean) / deviation for each in alone], abs=1e-4)
         assert row["best"] == max(row["scores"])
         middle = sum(row["scores"]) / len(alone)
@@ -98,19 +97,19 @@ def test_a_run_that_was_cut_short_scores_only_what_is_left(
     _, whole = scored(tmp_path / "whole", rows(6), **paths)
     asked: list[int] = []
 
-    def dying(_model: Any, sequences: list[Any], *rest: Any) -> list[float]:
-        asked.append(len(sequences))
+    def dying(model: Any, layout: Any, turns: list[Any], *rest: Any) -> list[list[float]]:
+        asked.append(len(turns))
         if len(asked) == 3:
             raise KeyboardInterrupt
-        return score_sequences(_model, sequences, *rest)
+        return score_turns(model, layout, turns, *rest)
 
-    monkeypatch.setattr(score, "score_sequences", dying)
+    monkeypatch.setattr(score, "score_turns", dying)
     with pytest.raises(KeyboardInterrupt):
         scored(tmp_path / "run", rows(6), **paths)
     with (tmp_path / "run" / JOURNAL).open("a") as journal:
         journal.write('{"key": "cut off in the mid')
     _, resumed = scored(tmp_path / "run", rows(6), **paths)
-    assert asked == [8, 8, 8, 8]
+    assert asked == [2, 2, 2, 2]
     assert resumed == whole
     done = [row["step"] for row in read_rows(tmp_path / "run" / FILE) if row.get("event") == "checkpoint"]
     assert done == [2, 4, 6]
@@ -174,7 +173,7 @@ def test_a_file_without_anything_to_score_is_refused(
 def test_scores_that_are_no_numbers_are_refused(
     base: Path, reward_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(score, "score_sequences", lambda _model, sequences, *_: [math.nan] * len(sequences))
+    monkeypatch.setattr(score, "score_turns", lambda _model, _layout, turns, *_: [[math.nan] * 4 for _ in turns])
     with pytest.raises(DataError, match="float32"):
         scored(tmp_path / "run", rows(1), base=base, reward=reward_model)
 
