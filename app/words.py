@@ -252,6 +252,7 @@ WORDS = {
     "gradient spike": N_("gradient spike"),
     "step skipped": N_("step skipped"),
     "resumed": N_("resumed"),
+    "layout": N_("how sequences are laid out"),
     "sequences cut": N_("sequences cut"),
     "turns left waiting": N_("turns left waiting"),
 }

@@ -57,7 +57,9 @@ def explain(folder: Path, status: int) -> str:
     if status == REFUSED:
         return _last_event(folder, "refused") or N_("The run was refused: see the log.")
     if status == OUT_OF_MEMORY:
-        return N_("The machine ran out of memory: lower micro_batch_size, pack_tokens or max_length, then start it again.")
+        return N_(
+            "The machine ran out of memory: lower micro_batch_size, pack_tokens or max_length, then start it again."
+        )
     last = _last_line(folder / "log.txt")
     if "OutOfMemoryError" in last:
         return N_("The GPU ran out of memory: lower micro_batch_size, pack_tokens or max_length, then start it again.")
