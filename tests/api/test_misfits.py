@@ -106,19 +106,19 @@ def test_an_answer_of_no_kind_names_the_kinds_that_there_are() -> None:
 
 
 def test_settings_of_a_run_that_cannot_be_are_listed_one_by_one(admin: TestClient) -> None:
-    given = {"kind": "reward", "settings": {"epochs": 0, "batch_size": 6, "colour": 1}}
+    given = {"kind": "sft", "settings": {"epochs": 0, "batch_size": 6, "colour": 1}}
     assert said(admin.post("/api/v1/runs", json=given)) == {
         "body.settings.epochs": ("greater_than", "A number above 0 was expected."),
         "body.settings.colour": ("extra_forbidden", misfits.UNKNOWN),
     }
-    both = said(admin.post("/api/v1/runs", json={"kind": "reward", "settings": {"batch_size": 6}}))
+    both = said(admin.post("/api/v1/runs", json={"kind": "sft", "settings": {"batch_size": 6}}))
     assert both["body.settings"][1].startswith("batch_size must be a multiple")
 
 
 @pytest.mark.parametrize(
     ("kind", "changed"),
     [
-        ("reward", {"batch_size": 6}),
+        ("sft", {"batch_size": 6}),
         ("pretrain", {"heads": 3}),
         ("ppo", {"rollout_size": 33}),
         ("score", {"flag_below": 2}),

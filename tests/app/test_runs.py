@@ -108,7 +108,7 @@ def test_the_form_says_in_the_language_of_the_page_what_was_expected(admin: Test
         told = unescape(admin.post("/admin/runs/new/reward", data=form).text)
         assert all(each in told for each in sentences)
         assert "nput should be" not in told
-    told = admin.post("/admin/runs/new/reward", data={**ready, "set-batch_size": "6"}).text
+    told = admin.post("/admin/runs/new/sft", data={**ready, "set-batch_size": "6"}).text
     assert "必须是 micro_batch_size 的整数倍" in told
 
 
@@ -158,7 +158,7 @@ def test_what_a_run_says_of_itself_is_said_in_the_language_of_the_page(
         runs.finish(session, run_id, token, RunState.FAILED, error=outcomes.explain(Path("/nowhere"), 137))
     admin.cookies.set("locale", "zh")
     told = unescape(admin.get(f"{where}/live").text)
-    assert "机器内存不足：请调低 micro_batch_size 或 max_length" in told
+    assert "机器内存不足：请调低 micro_batch_size、pack_tokens 或 max_length" in told
     assert "其留出准确率只能确定高于 0.563，而“越长越好”已达 0.632" in told
     admin.cookies.set("locale", "en")
     assert "only sure to be above 0.563" in unescape(admin.get(f"{where}/live").text)
