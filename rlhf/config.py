@@ -144,7 +144,7 @@ class RewardConfig(Adapting):
     )
     attention: Attending = Field(
         "auto",
-        description="How attention is computed: auto takes flex on a GPU for long packs, else what the model has",
+        description="How attention is computed: auto takes what the library has for the model; flex is for GPUs",
     )
     share: bool = Field(
         True, description="Compute what responses and turns share once, where the model is exact on it; else a row each"

@@ -26,9 +26,6 @@ from rlhf.config import Adapting, Dtype, RewardConfig
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SCALE = "score_scale.json"
-FLEX_FROM = 2048
-"""Tokens of a pack from which FlexAttention is taken on a GPU."""
-
 SCORE_WEIGHT = "base_model.model.score.weight"
 
 
@@ -86,13 +83,10 @@ def load_scorer(folder: Path, dtype: Dtype, pad_id: int, attention: str | None =
 def attention_for(config: RewardConfig) -> str | None:
     """The implementation of attention that a config asks for; None leaves it to the library.
 
-    FlexAttention skips blocks that attend to nothing, which pays for itself where a pack has many of them, and it
-    computes gradients on GPUs alone.
+    FlexAttention skips blocks that attend to nothing. It computes gradients on GPUs alone, on which it was not tried
+    here: it is taken only where it is asked for.
     """
-    if config.attention != "auto":
-        return config.attention
-    long = config.pack_tokens >= FLEX_FROM and torch.cuda.is_available() and config.share
-    return "flex_attention" if long else None
+    return None if config.attention == "auto" else config.attention
 
 
 def read_scores_where_told(model: Any) -> None:
