@@ -60,11 +60,12 @@ class RankingKeys {
     return letter?.toLowerCase();
   }
 
+  // A dialog that was closed keeps the focus until the page is next drawn; a key pressed before that is not meant for it.
   static inText(target) {
-    return target.closest?.("textarea, select, input:not([type=checkbox]):not([type=hidden])");
+    return target.closest?.("textarea, select, input:not([type=checkbox]):not([type=hidden])")?.checkVisibility();
   }
 
   static onControl(target) {
-    return target.closest?.("button, a, summary, input, label");
+    return target.closest?.("button, a, summary, input, label")?.checkVisibility();
   }
 }

@@ -20,11 +20,14 @@
     }
   }
 
+  // A dialog that was closed keeps the focus until the page is next drawn; a key pressed before that is not meant for it.
+  const onSeen = (event, kinds) => event.target.closest(kinds)?.checkVisibility();
+
   function onKey(event) {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) event.target.closest("textarea")?.form.requestSubmit();
     if (event.ctrlKey || event.altKey || event.metaKey || event.isComposing || event.repeat) return;
-    if (document.querySelector("dialog[open]") || event.target.closest("textarea, input, select")) return;
-    if (event.key === "Enter" && event.target.closest("button, a, summary")) return;
+    if (document.querySelector("dialog[open]") || onSeen(event, "textarea, input, select")) return;
+    if (event.key === "Enter" && onSeen(event, "button, a, summary")) return;
     if (event.key !== "Enter" && localStorage.getItem("keys") === "off") return;
     const found = [...document.querySelectorAll("[data-key]")].find((each) => matches(each, event));
     if (!found) return;

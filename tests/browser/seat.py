@@ -13,11 +13,13 @@ from tests.conftest import password_of
 from tests.installation import Installation
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+PATIENCE_MS = 20_000
 
 
 @contextmanager
 def a_browser() -> Iterator[Browser]:
     """A Chromium, closed at the end."""
+    expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         yield browser
@@ -38,7 +40,7 @@ class Seat:
             bypass_csp=bypass_csp,
         )
         self.page: Page = context.new_page()
-        self.page.set_default_timeout(20_000)
+        self.page.set_default_timeout(PATIENCE_MS)
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto("/login")

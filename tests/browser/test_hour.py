@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 from sqlalchemy import select
 
 from annotation.ranking import Ranking
@@ -44,13 +44,24 @@ def test_forty_turns_are_stored_as_they_were_meant(tmp_path: Path, sqlite_templa
             here = seat.page.url
             turn = Turn(seat, drawn(draw))
             MANNERS[number % len(MANNERS)](turn)
-            seat.page.wait_for_url(lambda url, here=here: url != here)
+            go_on_from(here, turn, number)
             if number == 21:
                 read_the_guideline(seat)
             meant[int(here.rpartition("/")[2])] = turn.meant
         assert stored(desk, meant) == meant
         assert versions(desk) == [1] * 22 + [2] * 18
         assert [each for each in seat.complaints if not any(kind in each for kind in PROVOKED)] == []
+
+
+def go_on_from(here: str, turn: Turn, number: int) -> None:
+    """Waits for the next page; where none comes, says what is seen on this one."""
+    page = turn.seat.page
+    try:
+        page.wait_for_url(lambda url: url != here)
+    except TimeoutError as error:
+        seen = {part: page.locator(part).inner_text() for part in ("#order", "#saved", "#objections")}
+        manner = MANNERS[number % len(MANNERS)].__name__
+        raise AssertionError(f"turn {number}, {manner}: meant {turn.meant}, seen {seen}") from error
 
 
 def fill(desk: Desk) -> None:
