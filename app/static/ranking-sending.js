@@ -7,6 +7,7 @@ class RankingSending {
     this.words = words;
     this.view = view;
     form.elements.window.value = RankingSending.windowId();
+    this.unsaved = new RankingUnsaved(form);
     this.active = new ActiveTime(Number(form.elements.active.value) || 0);
     this.saving = false;
     this.submitting = false;
@@ -23,6 +24,7 @@ class RankingSending {
 
   saveSoon() {
     if (this.behind) return;
+    this.unsaved.keep(this.content());
     clearTimeout(this.timer);
     this.timer = setTimeout(() => this.save(), 600);
   }
@@ -33,10 +35,12 @@ class RankingSending {
     this.timer = null;
     this.saving = true;
     this.view.status(this.words.say("saving"));
-    const answer = await this.send("draft", this.form.dataset.draft, this.content(), () => this.save());
+    const content = this.content();
+    const answer = await this.send("draft", this.form.dataset.draft, content, () => this.save());
     this.saving = false;
     if (!answer) return;
     if (answer.ok) {
+      this.unsaved.arrived(content);
       this.form.elements.revision.value = (await answer.json()).revision;
       this.view.status(this.words.say("saved", { time: RankingWords.clock(new Date()) }));
     } else if (answer.status === 409) {
@@ -76,7 +80,7 @@ class RankingSending {
   // The same key for the same content, however often it is sent. What was changed since is a submission of its own:
   // the first may have arrived though its answer was lost, and then this one corrects it.
   keyForContent() {
-    const now = this.judged();
+    const now = RankingUnsaved.judged(this.content());
     if (this.attempted !== null && this.attempted !== now) {
       this.form.elements.key.value = RankingSending.random();
     }
@@ -85,16 +89,9 @@ class RankingSending {
 
   // What was changed and submitted while the answer was awaited is submitted now, whatever the answer says.
   wantedAnother() {
-    const wanted = this.wanted && this.attempted !== this.judged();
+    const wanted = this.wanted && this.attempted !== RankingUnsaved.judged(this.content());
     this.wanted = false;
     return wanted;
-  }
-
-  // The ranking in the form, without what is sent beside it.
-  judged() {
-    const content = this.content();
-    ["key", "window", "revision", "active", "acts", "confirmed"].forEach((name) => content.delete(name));
-    return content.toString();
   }
 
   async handBack(path, reason) {
@@ -104,10 +101,12 @@ class RankingSending {
     if (!answer) return;
     if (!answer.ok) { this.view.objections(await answer.text()); return; }
     LastRanking.keep(null);
+    this.unsaved.forget();
     RankingSending.post((await answer.json()).next);
   }
 
   goOn(told) {
+    this.unsaved.forget();
     if (told.late) { location.href = told.next.replace(/next$/, "stored?late=1"); return; }
     if (told.back) { location.href = told.back; return; }
     LastRanking.keep(location.pathname);

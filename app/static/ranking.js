@@ -21,12 +21,14 @@ class RankingDesk {
   }
 
   begin() {
+    const late = this.open && this.sending.unsaved.takeUp();
     this.state.read(this.view.readForm());
     const told = this.form.elements.acts.value;
     this.state.acts = told === "" && !this.state.unplaced().length ? this.state.letters.length : Number(told || 0);
     this.show();
     const savedAt = document.getElementById("saved").dataset.savedAt;
     if (savedAt) this.view.status(this.words.say("saved", { time: RankingWords.clock(new Date(savedAt)) }));
+    if (late) this.sending.saveSoon();
     this.wayBack = LastRanking.tell(document.querySelector("[data-last]"), (text) => this.view.speak(text));
   }
 
