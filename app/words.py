@@ -251,6 +251,7 @@ WORDS = {
     "gate overridden": N_("gate overridden"),
     "gradient spike": N_("gradient spike"),
     "step skipped": N_("step skipped"),
+    "stopped early": N_("stopped early, for it got no better"),
     "resumed": N_("resumed"),
     "layout": N_("how sequences are laid out"),
     "sequences cut": N_("sequences cut"),

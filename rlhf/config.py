@@ -153,6 +153,24 @@ class RewardConfig(Adapting):
     average_over: Literal["all pairs", "strict pairs"] = Field(
         "all pairs", description="Divisor of a turn's loss: C(n, 2) as in the paper, or its pairs that are no ties"
     )
+    margin: float = Field(
+        0.0, ge=0, description="By how much the better answer has to lead where doctors called the difference clear"
+    )
+    disputed_weight: float = Field(
+        1.0, gt=0, le=1, description="Weight of a turn that a third expert had to decide; one that was agreed on has 1"
+    )
+    hasty_weight: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="Factor on a turn's weight for each ranking made in under a quarter of the median time",
+    )
+    centring: float = Field(0.0, ge=0, description="How strongly the mean score of each turn is drawn to zero")
+    patience: int = Field(
+        0,
+        ge=0,
+        description="Validations without a better checkpoint after which the training ends; 0 goes on to the end",
+    )
 
 
 class PpoConfig(InMicroBatches, Adapting, Sampling):

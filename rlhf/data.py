@@ -33,12 +33,16 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Pair:
-    """``better`` stands above ``worse`` (numbers of responses); ``ability`` 1 to 9 decides, None if none was named."""
+    """``better`` stands above ``worse`` (numbers of responses); ``ability`` 1 to 9 decides, None if none was named.
+
+    ``strength`` is clear or slight, None where nobody said.
+    """
 
     better: int
     worse: int
     ability: int | None
     provenance: str
+    strength: str | None = None
 
 
 @dataclass(frozen=True)
@@ -67,10 +71,14 @@ class Turn:
 
 @dataclass(frozen=True)
 class Judgement:
-    """How one annotator placed the responses of a turn: 0 the best group; None without an order."""
+    """How one annotator placed the responses of a turn: 0 the best group; None without an order.
+
+    ``seconds`` is how long they were at it; 0 where it was not measured.
+    """
 
     annotator: str
     places: tuple[int, ...] | None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -112,7 +120,7 @@ class Snapshot:
         for row in _rows(self.folder / "rankings.jsonl"):
             if not row.get("counts", True):  # format 1 holds those that count and nothing else
                 continue
-            given = Judgement(row["annotator"], _places(row["groups"]))
+            given = Judgement(row["annotator"], _places(row["groups"]), row.get("active_seconds") or 0.0)
             found.setdefault((row["dialogue"], row["number"]), []).append(given)
         return found
 
@@ -234,7 +242,7 @@ def _turn(row: dict[str, Any]) -> Turn:
     responses = [response["text"] for response in row["responses"]]
     rewrite = row["rewrite"]
     pairs = tuple(
-        Pair(pair["better"], pair["worse"], pair["ability"], pair["provenance"])
+        Pair(pair["better"], pair["worse"], pair["ability"], pair["provenance"], pair.get("strength"))
         for pair in row["pairs"]
         if "better" in pair and pair["provenance"] != "unreviewed"
     )

@@ -9,14 +9,31 @@ from torch import Tensor
 from torch.nn import functional
 
 
-def pairwise_loss_sum(scores: Tensor, better: Tensor, worse: Tensor, weights: Tensor) -> Tensor:
-    """Sum over pairs of -weight * log sigmoid(score of the better - score of the worse).
+def pairwise_loss_sum(
+    scores: Tensor, better: Tensor, worse: Tensor, weights: Tensor, margins: Tensor | None = None
+) -> Tensor:
+    """Sum over pairs of -weight * log sigmoid(score of the better - score of the worse - margin).
 
-    scores (N,) of all responses; better, worse (P,) indices into it; weights (P,), 1 / C(n, 2) of the pair's turn.
-    Source: the Zhongjing paper, reward modelling; InstructGPT (Ouyang et al. 2022), equation 1.
+    scores (N,) of all responses; better, worse (P,) indices into it; weights (P,), the weight of the pair's turn over
+    its C(n, 2); margins (P,), by how much the better has to lead, 0 without.
+    Source: the Zhongjing paper, reward modelling; InstructGPT (Ouyang et al. 2022), equation 1; for the margin Llama 2
+    (Touvron et al. 2023), equation 2.
     """
-    margins = scores[better] - scores[worse]
-    return -(functional.logsigmoid(margins) * weights).sum()
+    leads = scores[better] - scores[worse]
+    return -(functional.logsigmoid(leads if margins is None else leads - margins) * weights).sum()
+
+
+def centring_sum(scores: Tensor, turns: Tensor, weights: Tensor) -> Tensor:
+    """Sum over turns of weight * (2 * mean score of the turn's responses) ** 2.
+
+    A loss over pairs leaves open where the scores of a turn lie; this draws them to zero and says nothing of how far
+    apart they are. scores (N,); turns (N,) the number of each score's turn; weights (T,).
+    Source: Eisenstein et al. 2023 (Helping or Herding), who square the sum of a pair's two scores; of two responses
+    twice the mean is their sum, so that for K = 2 it is that.
+    """
+    sums = torch.zeros_like(weights).index_add(0, turns, scores)
+    counts = torch.zeros_like(weights).index_add(0, turns, torch.ones_like(scores))
+    return (weights * (2 * sums / counts) ** 2).sum()
 
 
 def token_log_probs(hidden: Tensor, targets: Tensor, head: torch.nn.Module, temperature: float, chunk: int) -> Tensor:

@@ -1,8 +1,10 @@
 """Training the reward model: the medical base, LoRA, a linear head; all pairs of a turn in one loss.
 
 The loss of a step is the sum over its turns of -1/C(n, 2) * sum of log sigmoid(better - worse), divided by its turns
-with at least one strict pair, over all processes and packs. A step's turns stand on token tries, those of a dialogue on
-one, so that what they share is computed once (``packing``); how they are packed changes nothing of the loss.
+with at least one strict pair, over all processes and packs. Where turns have weights, each term is multiplied by its
+turn's, and the divisor is the sum of the weights of those turns: a mean still, which only says whom to listen to more.
+A step's turns stand on token tries, those of a dialogue on one, so that what they share is computed once (``packing``);
+how they are packed changes nothing of the loss.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -31,26 +33,33 @@ from rlhf import networks
 from rlhf.config import RewardConfig
 from rlhf.data import Snapshot, Turn
 from rlhf.evaluate import disagreements, evaluate_reward, write_evaluation
-from rlhf.losses import pairwise_loss_sum
+from rlhf.losses import centring_sum, pairwise_loss_sum
 from rlhf.scoring import AT_ONCE, Layout, collate, score_turns
 from rlhf.sequences import Encoder, Fitted, fit
 from rlhf.sharing import check
 from rlhf.stage import Stage, processes
 from rlhf.trainer import StageTrainer, common_arguments
+from rlhf.weighting import PLAIN, Weighting
 
 
 @dataclass(frozen=True)
 class Row:
-    """A turn ready to be scored: its dialogue, the ids of each response's sequence and its strict pairs."""
+    """A turn ready to be scored: its dialogue, the ids of each response's sequence and its strict pairs.
+
+    ``margins`` has one number a pair; ``weight`` is how much the turn counts.
+    """
 
     dialogue: str
     sequences: list[list[int]]
     pairs: list[list[int]]
+    margins: list[float]
+    weight: float
 
     @classmethod
-    def of(cls, turn: Turn, fitted: Fitted) -> Row:
+    def of(cls, turn: Turn, fitted: Fitted, weighting: Weighting = PLAIN) -> Row:
         """The row of a turn."""
-        return cls(turn.dialogue, fitted.sequences, [[pair.better, pair.worse] for pair in turn.pairs])
+        pairs = [[pair.better, pair.worse] for pair in turn.pairs]
+        return cls(turn.dialogue, fitted.sequences, pairs, weighting.margins(turn), weighting.weight(turn))
 
 
 class DialogueSampler(Sampler[int]):
@@ -83,6 +92,8 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
 
     loss_is_scaled_for_ga = True  # compute_loss divides by the turns of the whole step
     layout: Layout
+    settings: RewardConfig
+    _without_gain: int = 0
 
     def lay_out(self, layout: Layout, *, strict_only: bool) -> None:
         """How turns are laid out, and what the divisor of a turn's loss is; to be said before training."""
@@ -94,16 +105,17 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
         return dataset
 
     def _set_signature_columns_if_needed(self) -> None:
-        self._signature_columns = ["dialogue", "sequences", "pairs"]
+        self._signature_columns = [field.name for field in fields(Row)]
 
     def _get_train_sampler(self, train_dataset: Dataset | None = None) -> Sampler[int]:
         dataset = self.train_dataset if train_dataset is None else train_dataset
         return DialogueSampler(dataset["dialogue"], self.args.seed)
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Tensor:
-        """The turns with at least one pair in the whole step, over all processes; at least 1."""
+        """The weights of the turns with at least one pair in the whole step, over all processes; 1 where none has."""
         turns = torch.stack([batch["turns"] for batch in batch_samples]).sum().to(device)
-        return self.accelerator.reduce(turns, "sum").clamp(min=1)
+        total: Tensor = self.accelerator.reduce(turns, "sum")
+        return total.masked_fill(total == 0, 1)
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of all turns of the step, pack after pack; processes exchange theirs with the last one."""
@@ -130,7 +142,9 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
     ) -> Any:
         """This pack's share of the loss of its step."""
         scores = self.layout.scores(model, inputs["inputs"])
-        loss = pairwise_loss_sum(scores, inputs["better"], inputs["worse"], inputs["weights"])
+        loss = pairwise_loss_sum(scores, inputs["better"], inputs["worse"], inputs["weights"], inputs["margins"])
+        if self.settings.centring:
+            loss = loss + self.settings.centring * centring_sum(scores, inputs["members"], inputs["turn_weights"])
         with torch.no_grad():
             right = (scores[inputs["better"]] > scores[inputs["worse"]]).float()
             self._metrics["train"]["accuracy"] += right.tolist()
@@ -141,7 +155,10 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
     def evaluate(
         self, eval_dataset: Any = None, ignore_keys: Any = None, metric_key_prefix: str = "eval"
     ) -> dict[str, float]:
-        """Loss and pair accuracy, as sums over all processes divided once."""
+        """Loss and pair accuracy, as sums over all processes divided once.
+
+        The loss is that of the rankings alone: no margin and no centring, so that settings can be compared by it.
+        """
         dataset = self.eval_dataset if eval_dataset is None else eval_dataset
         mine = dataset.shard(self.accelerator.num_processes, self.accelerator.process_index, contiguous=True)
         self.model.eval()
@@ -169,6 +186,35 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
             pairs += len(pack["better"])
         return loss, batch["turns"].item(), right, pairs
 
+    # --- early stop ---
+
+    def _determine_best_metric(self, metrics: dict[str, float], trial: Any) -> bool:
+        """Whether this validation is the best so far; where too many were not, the training ends with this step."""
+        best: bool = super()._determine_best_metric(metrics=metrics, trial=trial)
+        self._without_gain = 0 if best else self._without_gain + 1
+        if self._out_of_patience:
+            self.records.event("stopped early", self.state.global_step, best_step=self.state.best_global_step)
+            self.control.should_training_stop = True
+        return best
+
+    @property
+    def _out_of_patience(self) -> bool:
+        return 0 < self.settings.patience <= self._without_gain
+
+    def _run_epoch(self, **given: Any) -> None:
+        """An epoch, unless the run was over when it was cut short: what is resumed then is only its end."""
+        if self._out_of_patience:
+            self.control.should_training_stop = True
+        else:
+            super()._run_epoch(**given)
+
+    def _running(self) -> dict[str, Any]:
+        return {**super()._running(), "without_gain": self._without_gain}
+
+    def _load_running(self, state: dict[str, Any]) -> None:
+        super()._load_running(state)
+        self._without_gain = state["without_gain"]
+
 
 @dataclass(frozen=True)
 class Material:
@@ -187,7 +233,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
     encoder = Encoder.of(tokenizer)
 
     # 1. The turns with something to learn, as ids; what had to be cut is reported.
-    material = _material(stage, encoder, snapshot, config.max_length)
+    material = _material(stage, encoder, snapshot, config)
 
     # 2. The base with an adapter and a head, trained; the best checkpoint by validation is kept.
     trainer = _trainer(stage, config, base, tokenizer, encoder, material)
@@ -201,7 +247,7 @@ def run(stage: Stage, config: RewardConfig) -> dict[str, Any]:
     return {**evaluation, **_measured(trainer, config, material)}
 
 
-def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, max_length: int) -> Material:
+def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, config: RewardConfig) -> Material:
     """The turns with a strict pair of the two splits that training uses; refuses where one has none."""
     parts = {split: [turn for turn in snapshot.part(split) if turn.pairs] for split in ("train", "validation")}
     for split, turns in parts.items():
@@ -210,9 +256,10 @@ def _material(stage: Stage, encoder: Encoder, snapshot: Snapshot, max_length: in
                 "The snapshot has no {split} turn with a preference: settle more dialogues, then freeze again.",
                 split=split,
             )
-    fitted = {s: [fit(encoder, t.prompt, t.responses, max_length) for t in turns] for s, turns in parts.items()}
+    fitted = {s: [fit(encoder, t.prompt, t.responses, config.max_length) for t in ts] for s, ts in parts.items()}
     stage.report_cuts([f for part in fitted.values() for f in part])
-    rows = {s: [vars(Row.of(t, f)) for t, f in zip(parts[s], fitted[s], strict=True)] for s in parts}
+    weighting = {"train": Weighting.of(config, snapshot), "validation": PLAIN}
+    rows = {s: [vars(Row.of(t, f, weighting[s])) for t, f in zip(parts[s], fitted[s], strict=True)] for s in parts}
     return Material(parts, fitted, rows)
 
 

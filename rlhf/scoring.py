@@ -99,15 +99,17 @@ def pad_right(sequences: Sequences, pad_id: int) -> dict[str, Tensor]:
 
 
 def collate(rows: Sequence[dict[str, Any]], layout: Layout, *, strict_only: bool) -> dict[str, Any]:
-    """Turns with their pairs as packs, and how many of them have a pair, ``turns`` ().
+    """Turns with their pairs as packs, and the sum of the weights of those that have a pair, ``turns`` ().
 
-    Each of ``packs`` has the model's ``inputs``; better, worse (P,) the sequences of each strict pair; weights (P,) 1
-    over the divisor of its turn, which is C(n, 2), or its strict pairs with ``strict_only``.
+    Each of ``packs`` has the model's ``inputs``; better, worse (P,) the sequences of each strict pair, and their
+    ``margins`` (P,); weights (P,) the weight of its turn over the divisor of the turn, which is C(n, 2), or its strict
+    pairs with ``strict_only``; ``members`` (S,) the number of each sequence's turn in the pack; ``turn_weights`` (T,),
+    0 for a turn without a pair. A row that says nothing of weight or margins has weight 1 and no margins.
     """
     packs = layout.packs([row["sequences"] for row in rows], [row["dialogue"] for row in rows])
     return {
         "packs": [{"inputs": p.inputs, **_pairs([rows[i] for i in p.turns], strict_only=strict_only)} for p in packs],
-        "turns": torch.tensor(sum(bool(row["pairs"]) for row in rows)),
+        "turns": torch.tensor(sum(map(_weight, rows)), dtype=torch.float32),
     }
 
 
@@ -115,18 +117,28 @@ def _pairs(rows: Sequence[dict[str, Any]], *, strict_only: bool) -> dict[str, Te
     better: list[int] = []
     worse: list[int] = []
     weights: list[float] = []
-    first = 0
-    for row in rows:
-        pairs, n = row["pairs"], len(row["sequences"])
+    margins: list[float] = []
+    members: list[int] = []
+    for number, row in enumerate(rows):
+        pairs, n, first = row["pairs"], len(row["sequences"]), len(members)
         better += [first + pair[0] for pair in pairs]
         worse += [first + pair[1] for pair in pairs]
-        weights += [1 / (len(pairs) if strict_only else comb(n, 2)) for _ in pairs]
-        first += n
+        weights += [_weight(row) / (len(pairs) if strict_only else comb(n, 2)) for _ in pairs]
+        margins += row.get("margins") or [0.0] * len(pairs)
+        members += [number] * n
     return {
         "better": torch.tensor(better, dtype=torch.long),
         "worse": torch.tensor(worse, dtype=torch.long),
         "weights": torch.tensor(weights),
+        "margins": torch.tensor(margins),
+        "members": torch.tensor(members, dtype=torch.long),
+        "turn_weights": torch.tensor(list(map(_weight, rows))),
     }
+
+
+def _weight(row: dict[str, Any]) -> float:
+    """How much a turn counts; not at all without a pair."""
+    return float(row.get("weight", 1.0)) if row["pairs"] else 0.0
 
 
 @torch.no_grad()

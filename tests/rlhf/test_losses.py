@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rlhf.losses import (
     advantages_and_returns,
+    centring_sum,
     masked_mean,
     pairwise_loss_sum,
     policy_loss_sum,
@@ -39,6 +40,29 @@ def test_the_loss_of_four_ranked_responses_is_the_mean_over_their_six_pairs() ->
     better, worse = (torch.tensor(side) for side in zip(*pairs, strict=True))
     weights = torch.full((6,), 1 / 6, dtype=torch.float64)
     assert pairwise_loss_sum(scores, better, worse, weights).item() == pytest.approx(by_hand, abs=1e-12)
+
+
+def test_a_margin_has_to_be_led_by_on_top() -> None:
+    scores = torch.tensor([1.0, 0.25, -0.5])
+    better, worse = torch.tensor([0, 0, 1]), torch.tensor([1, 2, 2])
+    weights, margins = torch.tensor([0.5, 0.25, 0.25]), torch.tensor([0.0, 2.0, 0.5])
+    leads = [1.0 - 0.25, 1.0 + 0.5 - 2.0, 0.25 + 0.5 - 0.5]
+    by_hand = sum(w * math.log(1 + math.exp(-lead)) for w, lead in zip((0.5, 0.25, 0.25), leads, strict=True))
+    assert pairwise_loss_sum(scores, better, worse, weights, margins).item() == pytest.approx(by_hand, abs=1e-6)
+
+
+def test_centring_squares_twice_the_mean_of_each_turn_whatever_its_spread() -> None:
+    """Means 2, -1 and 3 of turns with two, three and one response: 0.5 * 16 + 1 * 4 + 0 * 36."""
+    scores = torch.tensor([5.0, -1.0, 0.0, -1.0, -2.0, 3.0])
+    turns, weights = torch.tensor([0, 0, 1, 1, 1, 2]), torch.tensor([0.5, 1.0, 0.0])
+    assert centring_sum(scores, turns, weights).item() == pytest.approx(12.0)
+
+
+def test_centring_of_two_responses_is_the_square_of_their_sum() -> None:
+    scores = torch.randn(2, dtype=torch.float64)
+    one = torch.ones(1, dtype=torch.float64)
+    found = centring_sum(scores, torch.zeros(2, dtype=torch.long), one)
+    assert found.item() == pytest.approx((scores[0] + scores[1]).item() ** 2, abs=1e-12)
 
 
 @pytest.mark.parametrize("chunk", [1, 3, 100])

@@ -12,7 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from annotation import snapshot
 from rlhf.records import FILE, read_rows
+from tests.rlhf.material import turn_row
 
 CHANGES = {
     "batch_size": 4,
@@ -20,6 +22,9 @@ CHANGES = {
     "lora_rank": 2,
     "lora_dropout": 0,
     "learning_rate": 0.01,
+    "margin": 0.5,
+    "disputed_weight": 0.25,
+    "centring": 0.1,
     "save_every": 100,
     "threads": 1,
 }
@@ -37,14 +42,19 @@ def train(stage: str, out: Path, processes: int, **paths: Path) -> subprocess.Co
 
 
 @pytest.mark.training
-def test_two_processes_train_the_reward_model_that_one_trains(
-    base: Path, snapshot_folder: Path, tmp_path: Path
-) -> None:
-    """Step for step the same loss; the weights differ by what Adam makes of gradients that are nearly zero."""
+def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_path: Path) -> None:
+    """Step for step the same loss; the weights differ by what Adam makes of gradients that are nearly zero.
+
+    Every third turn was disputed and counts less, so that the processes of a step have different shares of its divisor.
+    """
+    disputed = [{**turn_row(number), "settled_by": "agreed" if number % 3 else "adjudicated"} for number in range(12)]
+    for row in disputed:
+        row["pairs"] = [{**pair, "strength": "clear" if pair.get("ability") == 1 else None} for pair in row["pairs"]]
+    snapshot.write(tmp_path / "s", {}, [(snapshot.TURNS, row) for row in disputed])
     weights, results, losses = [], [], []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        done = train("reward", out, processes, base=base, snapshot=snapshot_folder)
+        done = train("reward", out, processes, base=base, snapshot=tmp_path / "s")
         assert done.returncode == 0, done.stderr[-3000:]
         weights.append(load_file(out / "model" / "adapter_model.safetensors"))
         losses.append([row["values"]["loss"] for row in read_rows(out / FILE) if "loss" in row.get("values", {})])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from math import comb
 from pathlib import Path
@@ -103,15 +104,22 @@ def test_what_fills_a_row_changes_no_score(base: Path, encoder: Encoder) -> None
 
 
 def trainer_of(
-    model: Any, base: Path, encoder: Encoder, folder: Path, config: RewardConfig, *, shared: bool = True
+    model: Any,
+    base: Path,
+    encoder: Encoder,
+    folder: Path,
+    config: RewardConfig,
+    *,
+    shared: bool = True,
+    rows: Sequence[dict[str, Any]] = ROWS,
 ) -> Any:
     """A trainer on the three turns."""
     trainer = reward.KWiseRewardTrainer(
         model=model,
         args=reward._arguments(config, folder),
         processing_class=networks.load_tokenizer(base),
-        train_dataset=Dataset.from_list(ROWS),
-        eval_dataset=Dataset.from_list(ROWS),
+        train_dataset=Dataset.from_list(list(rows)),
+        eval_dataset=Dataset.from_list(list(rows)),
         data_collator=list,
     )
     trainer.begin(folder, Records(folder), Lineage("reward", {}, {}), config, "test")
@@ -120,11 +128,19 @@ def trainer_of(
 
 
 def trained_step(
-    base: Path, encoder: Encoder, folder: Path, tokens: int, *, shared: bool
+    base: Path,
+    encoder: Encoder,
+    folder: Path,
+    tokens: int,
+    *,
+    shared: bool,
+    rows: Sequence[dict[str, Any]] = ROWS,
+    centring: float = 0.0,
 ) -> tuple[float, dict[str, Any]]:
     """Loss and weights after one optimiser step on the same three turns."""
-    config = FAST.model_copy(update={"batch_size": 4, "pack_tokens": tokens, "epochs": 1.0})
-    trainer = trainer_of(scorer(base, encoder), base, encoder, folder, config, shared=shared)
+    changes = {"batch_size": 4, "pack_tokens": tokens, "epochs": 1.0, "centring": centring}
+    config = FAST.model_copy(update=changes)
+    trainer = trainer_of(scorer(base, encoder), base, encoder, folder, config, shared=shared, rows=rows)
     trainer.train_or_resume()
     loss = next(row["loss"] for row in trainer.state.log_history if "loss" in row)
     return loss, {n: p.detach().clone() for n, p in trainer.model.named_parameters() if p.requires_grad}
@@ -140,6 +156,31 @@ def test_the_loss_of_a_step_does_not_depend_on_how_it_is_packed(base: Path, enco
     by_hand = (sum(losses[:5]) / 6 + losses[5]) / 2  # the second turn has no pair, so it leaves the denominator
     cases = [(1, True), (9, True), (1000, True), (1, False), (1000, False)]
     results = [trained_step(base, encoder, tmp_path / f"{case}", case[0], shared=case[1]) for case in cases]
+    for loss, weights in results:
+        assert loss == pytest.approx(by_hand, abs=1e-5)
+        for name, weight in weights.items():
+            assert torch.allclose(weight, results[0][1][name], atol=1e-6), name
+
+
+def test_weights_margins_and_centring_are_those_of_the_turns_however_they_are_packed(
+    base: Path, encoder: Encoder, tmp_path: Path
+) -> None:
+    """The second turn has no pair, so it is neither counted nor centred: the divisor is 0.5 + 2."""
+    told: list[dict[str, Any]] = [
+        {"weight": 0.5, "margins": [0.0, 1.0, 0.0, 0.0, 2.0]}, {"weight": 7.0, "margins": []},
+        {"weight": 2.0, "margins": [0.5]},
+    ]  # fmt: skip
+    rows = [{**row, **more} for row, more in zip(ROWS, told, strict=True)]
+    scores = scores_alone(scorer(base, encoder).eval(), FLAT)
+    margins = [*told[0]["margins"], *told[2]["margins"]]
+    losses = [-log_sigmoid(scores[b] - scores[w] - m) for (b, w), m in zip(STRICT, margins, strict=True)]
+    centred = 0.5 * (2 * sum(scores[:4]) / 4) ** 2 + 2 * (2 * sum(scores[6:]) / 2) ** 2
+    by_hand = (0.5 * sum(losses[:5]) / 6 + 2 * losses[5] + 0.1 * centred) / 2.5
+    cases = [(1, True), (1000, True), (16, False)]
+    results = [
+        trained_step(base, encoder, tmp_path / f"{case}", case[0], shared=case[1], rows=rows, centring=0.1)
+        for case in cases
+    ]
     for loss, weights in results:
         assert loss == pytest.approx(by_hand, abs=1e-5)
         for name, weight in weights.items():
@@ -277,6 +318,45 @@ def test_a_killed_run_resumes_and_ends_as_if_nothing_had_happened(
     undisturbed = load_file(finished[0] / checkpoints.MODEL / name)
     resumed = load_file(tmp_path / checkpoints.MODEL / name)
     assert all(torch.equal(resumed[key], weight) for key, weight in undisturbed.items())
+
+
+IMPATIENT = FAST.model_copy(update={"patience": 2, "save_every": 1, "learning_rate": 1e-12})
+"""Nothing is learnt, so the first validation stays the best: patience ends after the third of four steps."""
+
+
+def test_a_run_that_gets_no_better_stops_early_and_where_it_would_though_it_was_killed(
+    base: Path, snapshot_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = reward.run(stage_of(tmp_path / "undisturbed", base, snapshot_folder), IMPATIENT)
+    assert (undisturbed["steps"], undisturbed["best_step"]) == (3, 1)
+    original = reward.KWiseRewardTrainer.compute_loss
+    steps: list[int] = []
+
+    def dies_in_the_third_step_once(self: Any, *args: Any, **kwargs: Any) -> Any:
+        steps.append(self.state.global_step)
+        if steps.count(2) == 1 and steps[-1] == 2:
+            raise KilledError
+        return original(self, *args, **kwargs)
+
+    def dies(*_: Any) -> None:
+        raise KilledError
+
+    monkeypatch.setattr(reward.KWiseRewardTrainer, "compute_loss", dies_in_the_third_step_once)
+    with pytest.raises(KilledError):
+        reward.run(stage_of(tmp_path / "killed", base, snapshot_folder), IMPATIENT)
+    with monkeypatch.context() as patched:
+        patched.setattr(reward, "_save", dies)
+        with pytest.raises(KilledError):
+            reward.run(stage_of(tmp_path / "killed", base, snapshot_folder), IMPATIENT)
+    trained = len(steps)
+    resumed = reward.run(stage_of(tmp_path / "killed", base, snapshot_folder), IMPATIENT)
+    assert len(steps) == trained  # it had stopped: nothing but its end was left to do
+    assert (resumed["steps"], resumed["best_step"]) == (3, 1)
+    name = networks.ADAPTER_WEIGHTS
+    models = [load_file(tmp_path / each / checkpoints.MODEL / name) for each in ("undisturbed", "killed")]
+    assert all(torch.equal(models[1][key], weight) for key, weight in models[0].items())
+    rows = [json.loads(line) for line in (tmp_path / "killed" / "records.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if row.get("event") == "stopped early"] == [3]
 
 
 def test_a_snapshot_without_validation_is_refused(base: Path, tmp_path: Path) -> None:
