@@ -16,7 +16,7 @@ from rlhf.config import PpoConfig
 from rlhf.data import Turn
 from rlhf.quartet import Adapter, Quartet
 from rlhf.records import Records
-from rlhf.rollout import assemble
+from rlhf.rollout import ask, grouped
 from rlhf.sampling import SamplingRule, sample
 from rlhf.sequences import Encoder, fit
 
@@ -101,17 +101,12 @@ def _answered_by(
         quartet.model, prompts, rule, end_id=encoder.end_id, pad_id=encoder.pad_id,
         batch_size=config.generate_batch_size,
     )  # fmt: skip
-    scores: list[float] = []
-    divergence: list[float] = []
-    for prompt, response in zip(prompts, responses, strict=True):
-        answered = assemble([prompt], [response], encoder, next(quartet.parameters()).device)
-        inputs = (answered.ids, answered.mask, answered.response_mask)
-        scores.append(quartet.scores(*inputs).item())
-        divergence.append((quartet(adapter, *inputs) - quartet("reference", *inputs)).sum().item())
+    answered = grouped(prompts, responses, encoder)
+    said, scores = ask(quartet, answered, (adapter, "reference"), config.micro_batch_size)
     return Side(
         [encoder.decode(response) for response in responses],
-        scores,
+        scores.tolist(),
         [len(response) for response in responses],
         [response[-1] == encoder.end_id for response in responses],
-        divergence,
+        (said[adapter] - said["reference"]).sum(dim=1).tolist(),
     )

@@ -184,13 +184,31 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
     adam_epsilon: float = Field(1e-5, gt=0, description="Of AdamW; PPO is usually run with a larger one")
     max_new_tokens: int = Field(256, ge=1, description="Longest response, in tokens")
     rollout_size: int = Field(32, ge=1, description="Prompts answered before the model is updated on them")
+    responses: int = Field(1, ge=1, le=64, description="Responses to each prompt of a rollout")
+    share: bool = Field(
+        True,
+        description="Compute a prompt once for all of its responses, where the model is exact on it; else a row each",
+    )
+    advantages: Literal["gae", "rloo", "grpo"] = Field(
+        "gae",
+        description="What a response is measured by: a critic (gae, as in PPO), or the other responses to its prompt",
+    )
     ppo_epochs: int = Field(2, ge=1, le=20, description="Passes over a rollout")
     kl_coefficient: float = Field(0.05, ge=0, description="Price of a nat of divergence from the reference")
+    kl_estimator: Literal["k1", "k2", "k3"] = Field("k1", description="How divergence is estimated in the reward")
+    kl_target: float = Field(
+        0.0, ge=0, description="Nats of divergence a response at which to hold it by adapting the price; 0: fixed price"
+    )
+    kl_horizon: int = Field(10_000, ge=1, description="Responses over which the price of divergence adapts")
     gamma: float = Field(1.0, gt=0, le=1, description="Discount of later rewards")
     gae_lambda: float = Field(0.95, ge=0, le=1, description="Of generalised advantage estimation")
     clip_range: float = Field(0.2, gt=0, lt=1, description="How far the ratio of probabilities may count")
     value_clip_range: float = Field(0.2, gt=0, description="How far a value may move in one rollout")
     whiten_rewards: bool = Field(False, description="Scale the rewards of a rollout to unit variance")
+    whiten_advantages: bool = Field(True, description="Scale the advantages of a rollout to zero mean, unit variance")
+    average_over: Literal["tokens", "responses"] = Field(
+        "tokens", description="Whether each token counts alike in a step's loss, or each response however long it is"
+    )
     missing_end_penalty: float = Field(1.0, ge=0, description="Taken off the score of a response that did not end")
     compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
     despite_gate: bool = Field(
@@ -201,6 +219,18 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
     def _whole_mini_batches(self) -> Self:
         if self.rollout_size % self.batch_size:
             raise ValueError("rollout_size must be a multiple of batch_size: change one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_to_compare(self) -> Self:
+        if self.advantages != "gae" and self.responses < 2:
+            raise ValueError("advantages without a critic needs responses of at least 2: change one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _a_price_that_can_adapt(self) -> Self:
+        if self.kl_target and not self.kl_coefficient:
+            raise ValueError("kl_target needs a kl_coefficient above 0 to begin with: change one of the two")
         return self
 
 

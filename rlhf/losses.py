@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+Estimator = Literal["k1", "k2", "k3"]
+Average = Literal["tokens", "responses"]
+Group = Literal["rloo", "grpo"]
 
 
 def pairwise_loss_sum(
@@ -36,18 +41,6 @@ def centring_sum(scores: Tensor, turns: Tensor, weights: Tensor) -> Tensor:
     return (weights * (2 * sums / counts) ** 2).sum()
 
 
-def token_log_probs(hidden: Tensor, targets: Tensor, head: torch.nn.Module, temperature: float, chunk: int) -> Tensor:
-    """Log-probabilities (N,) of the target tokens (N,) given the hidden states (N, d) before them.
-
-    The vocabulary is never materialised for more than ``chunk`` tokens at once.
-    """
-    parts = []
-    for states, wanted in zip(torch.split(hidden, chunk), torch.split(targets, chunk), strict=True):
-        logits = head(states).float() / temperature
-        parts.append(logits.gather(-1, wanted[:, None]).squeeze(-1) - logits.logsumexp(-1))
-    return torch.cat(parts) if parts else hidden.new_zeros(0)
-
-
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """The mean of the values where the mask is True; 0 where it never is."""
     return (values * mask).sum() / mask.sum().clamp(min=1)
@@ -64,16 +57,43 @@ def whiten(values: Tensor, mask: Tensor, *, shift: bool = True) -> Tensor:
     return (scaled if shift else scaled + mean) * mask
 
 
-def shaped_rewards(scores: Tensor, log_probs: Tensor, reference: Tensor, mask: Tensor, kl_coefficient: float) -> Tensor:
+def divergence(log_probs: Tensor, reference: Tensor, estimator: Estimator) -> Tensor:
+    """Estimates of the divergence from the reference at sampled tokens, each of the shape of its arguments.
+
+    With r = reference / policy: k1 is -log r, unbiased and of either sign; k2 is (log r)^2 / 2, biased and never
+    negative; k3 is (r - 1) - log r, unbiased and never negative. Source: Schulman 2020, approximating KL divergence.
+    """
+    log_ratio = reference - log_probs
+    if estimator == "k1":
+        return -log_ratio
+    return 0.5 * log_ratio**2 if estimator == "k2" else log_ratio.exp() - 1 - log_ratio
+
+
+def shaped_rewards(scores: Tensor, divergences: Tensor, mask: Tensor, kl_coefficient: float) -> Tensor:
     """Rewards (B, T): at each response token minus the price of its divergence, at the last one also the score.
 
-    scores (B,); log_probs, reference (B, T) of the sampled tokens; mask (B, T) True where a response token stands.
-    The divergence is estimated by log p - log q ("k1" of Schulman 2020).
+    scores (B,); divergences (B, T) as ``divergence`` estimates them; mask (B, T) True where a response token stands.
     """
-    rewards = -kl_coefficient * (log_probs - reference) * mask
+    rewards = -kl_coefficient * divergences * mask
     last = mask.sum(dim=1).long() - 1
     rows = torch.arange(len(scores), device=scores.device)
-    return rewards.index_put((rows, last), scores, accumulate=True)
+    return rewards.index_put((rows, last), scores.to(rewards.dtype), accumulate=True)
+
+
+def adapted(coefficient: float, measured: float, target: float, responses: int, horizon: int) -> float:
+    """The price of divergence after a rollout of so many responses, so that their mean divergence nears the target.
+
+    Source: Ziegler et al. 2019, section 2.2: a proportional controller in log space, its error clipped to 0.2.
+    """
+    error = min(max(measured / target - 1, -0.2), 0.2)
+    return coefficient * (1 + error * min(responses / horizon, 1.0))
+
+
+def token_weights(mask: Tensor, average_over: Average) -> Tensor:
+    """What each token (B, T) counts in a sum over a step: alike, or each response alike however long it is."""
+    if average_over == "tokens":
+        return mask.float()
+    return mask / mask.sum(dim=1, keepdim=True).clamp(min=1)
 
 
 def advantages_and_returns(
@@ -96,6 +116,19 @@ def advantages_and_returns(
     return advantages, (advantages + values) * mask
 
 
+def group_advantages(rewards: Tensor, n: int, rule: Group) -> Tensor:
+    """What each response (S,) is worth beside the others to its prompt; rewards (S,), n responses a prompt in a row.
+
+    rloo: minus the mean of the others (Ahmadian et al. 2024, equation 8). grpo: minus the mean of all, over their
+    standard deviation (Shao et al. 2024, section 4.1).
+    """
+    groups = rewards.reshape(-1, n)
+    centred = groups - groups.mean(dim=1, keepdim=True)
+    if rule == "rloo":
+        return (centred * (n / (n - 1))).flatten()
+    return (centred / (groups.std(dim=1, keepdim=True) + 1e-4)).flatten()
+
+
 @dataclass(frozen=True)
 class PolicyLoss:
     """The sum of the clipped policy loss over tokens, and what is worth watching about it."""
@@ -105,8 +138,10 @@ class PolicyLoss:
     divergence: Tensor
 
 
-def policy_loss_sum(log_probs: Tensor, old: Tensor, advantages: Tensor, clip_range: float) -> PolicyLoss:
-    """PPO's clipped surrogate, summed over the tokens, each argument (N,).
+def policy_loss_sum(
+    log_probs: Tensor, old: Tensor, advantages: Tensor, weights: Tensor, clip_range: float
+) -> PolicyLoss:
+    """PPO's clipped surrogate, summed over the tokens by their weights, each argument (N,).
 
     ``clipped`` counts tokens where the clip decides; ``divergence`` sums (r - 1) - log r, which is never negative.
     Source: Schulman et al. 2017, equation 7; the estimator is "k3" of Schulman 2020.
@@ -118,13 +153,13 @@ def policy_loss_sum(log_probs: Tensor, old: Tensor, advantages: Tensor, clip_ran
     with torch.no_grad():
         clips = (clipped > surrogate).sum()
         divergence = (ratio - 1 - log_ratio).sum()
-    return PolicyLoss(torch.maximum(surrogate, clipped).sum(), clips, divergence)
+    return PolicyLoss((torch.maximum(surrogate, clipped) * weights).sum(), clips, divergence)
 
 
-def value_loss_sum(values: Tensor, old: Tensor, returns: Tensor, clip_range: float) -> Tensor:
-    """Half the squared error of the values, clipped around the old ones, summed over the tokens, each argument (N,).
+def value_loss_sum(values: Tensor, old: Tensor, returns: Tensor, weights: Tensor, clip_range: float) -> Tensor:
+    """Half the squared error of the values, clipped around the old ones, summed by the weights, each argument (N,).
 
     Source: the implementation details of Huang et al. 2022 (37 implementation details of PPO), number 9.
     """
     near = old + (values - old).clamp(-clip_range, clip_range)
-    return 0.5 * torch.maximum((values - returns) ** 2, (near - returns) ** 2).sum()
+    return 0.5 * (torch.maximum((values - returns) ** 2, (near - returns) ** 2) * weights).sum()

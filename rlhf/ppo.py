@@ -17,11 +17,13 @@ import torch
 from torch import Tensor
 from transformers import Trainer, TrainingArguments, set_seed
 
-from rlhf import gate, networks
+from rlhf import gate, networks, prompt_sharing
+from rlhf.answered import Answered, Laid, lay
+from rlhf.attention import Attention
 from rlhf.compare import compare
 from rlhf.config import PpoConfig
 from rlhf.data import Prompt, Snapshot, read_prompts
-from rlhf.losses import policy_loss_sum, value_loss_sum
+from rlhf.losses import adapted, policy_loss_sum, value_loss_sum
 from rlhf.quartet import Quartet
 from rlhf.rollout import Rollout, RolloutLoader, answer, judge
 from rlhf.sequences import Encoder, fit
@@ -40,6 +42,9 @@ class PpoTrainer(StageTrainer, Trainer):
         self.prompts = [list(prompt) for prompt in prompts]
         self.rollouts = max(ceil(config.epochs * len(prompts) / config.rollout_size), 1)
         self.loader = RolloutLoader(self._next_rollout, self.rollouts, config, config.seed)
+        self.kl_coefficient = config.kl_coefficient
+        self.attention: Attention | None = None  # in rows, until a check has shown that tries are right
+        self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
         steps_a_rollout = config.ppo_epochs * (config.rollout_size // config.batch_size)
         self.steps_a_rollout = steps_a_rollout
@@ -64,13 +69,29 @@ class PpoTrainer(StageTrainer, Trainer):
         return self.rollouts * self.config.rollout_size
 
     def _next_rollout(self) -> Rollout:
-        number = self.loader.done
-        self.records.progress(self.state.global_step, self.state.max_steps, "answering prompts")
+        number, step = self.loader.done, self.state.global_step
+        self.records.progress(step, self.state.max_steps, "answering prompts")
         answered = answer(self.model, self.encoder, self._prompts_of(number), self.config)
-        self.records.progress(self.state.global_step, self.state.max_steps, "updating the policy")
-        rollout, watched = judge(self.model, answered, self.config)
-        self.records.metrics(self.state.global_step, {f"rollout/{name}": value for name, value in watched.items()})
+        self.records.progress(step, self.state.max_steps, "updating the policy")
+        self._see_whether_prompts_are_shared(answered)
+        rollout, watched, _ = judge(self.model, answered, self.config, self.kl_coefficient, self.attention)
+        watched["kl_coefficient"] = self.kl_coefficient
+        self.records.metrics(step, {f"rollout/{name}": value for name, value in watched.items()})
+        if self.config.kl_target:
+            responses = self.config.rollout_size * self.config.responses
+            self.kl_coefficient = adapted(
+                self.kl_coefficient, watched["kl"], self.config.kl_target, responses, self.config.kl_horizon
+            )
         return rollout
+
+    def _see_whether_prompts_are_shared(self, answered: Answered) -> None:
+        """Once a run, on its first answers: a resumed run has not seen them and looks again."""
+        if self._checked or self.config.responses == 1 or not self.config.share:
+            return
+        self._checked = True
+        found = prompt_sharing.check(self.model, answered, self.args.device)
+        self.records.event("layout", self.state.global_step, **found.said)
+        self.attention = found.attention
 
     def _prompts_of(self, rollout: int) -> list[list[int]]:
         """The prompts of a rollout: passes over all prompts in ever new orders, as if written one after the other."""
@@ -87,38 +108,41 @@ class PpoTrainer(StageTrainer, Trainer):
     def _prepare_inputs(self, inputs: dict[str, Rollout]) -> dict[str, Rollout]:
         return inputs  # made where they are used
 
-    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rollout]], _device: torch.device) -> Tensor:
-        """The response tokens of the whole step."""
-        tokens = torch.stack([batch["rollout"].response_mask.sum() for batch in batch_samples]).sum()
-        return self.accelerator.reduce(tokens, "sum")
+    def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rollout]], device: torch.device) -> Tensor:
+        """What the tokens of the whole step weigh together."""
+        weights = [batch["rollout"].weights.sum() for batch in batch_samples]
+        return self.accelerator.reduce(torch.stack(weights).sum().to(device), "sum")
 
     def training_step(self, model: Any, inputs: dict[str, Rollout], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of one micro-batch: of the policy's loss, then of the critic's."""
         model.train()
         rollout = inputs["rollout"]
+        laid = lay(rollout.answered, self.attention, self.args.device)
         scale = self.accelerator.num_processes / num_items_in_batch
         with self.accelerator.no_sync(model):
-            policy_loss = self._policy_loss(model, rollout) * scale
+            policy_loss = self._policy_loss(model, rollout, laid) * scale
             self.accelerator.backward(policy_loss)
-        value_loss = self._value_loss(model, rollout) * scale
-        self.accelerator.backward(value_loss)
         self._sums["policy_loss"] += policy_loss.item()
+        if self.config.advantages != "gae":
+            return policy_loss.detach()
+        value_loss = self._value_loss(model, rollout, laid) * scale
+        self.accelerator.backward(value_loss)
         self._sums["value_loss"] += value_loss.item()
         return (policy_loss + value_loss).detach()
 
-    def _policy_loss(self, model: Any, rollout: Rollout) -> Tensor:
-        tokens = _token_mask(rollout)
-        log_probs = model("policy", rollout.ids, rollout.mask, rollout.response_mask)
-        loss = policy_loss_sum(log_probs, rollout.log_probs[tokens], rollout.advantages[tokens], self.config.clip_range)
+    def _policy_loss(self, model: Any, rollout: Rollout, laid: Laid) -> Tensor:
+        log_probs = model("policy", laid)
+        old, advantages, weights = _of_tokens(rollout, rollout.log_probs, rollout.advantages, to=log_probs)
+        loss = policy_loss_sum(log_probs, old, advantages, weights, self.config.clip_range)
         self._sums["tokens"] += len(log_probs)
         self._sums["clipped"] += loss.clipped.item()
         self._sums["divergence"] += loss.divergence.item()
         return loss.total
 
-    def _value_loss(self, model: Any, rollout: Rollout) -> Tensor:
-        tokens = _token_mask(rollout)
-        values = model("critic", rollout.ids, rollout.mask, rollout.response_mask)
-        return value_loss_sum(values, rollout.values[tokens], rollout.returns[tokens], self.config.value_clip_range)
+    def _value_loss(self, model: Any, rollout: Rollout, laid: Laid) -> Tensor:
+        values = model("critic", laid)
+        old, returns, weights = _of_tokens(rollout, rollout.values, rollout.returns, to=values)
+        return value_loss_sum(values, old, returns, weights, self.config.value_clip_range)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         """Adds what the steps since the last log summed up."""
@@ -156,11 +180,11 @@ class PpoTrainer(StageTrainer, Trainer):
         self.model.load(Path(resume_from_checkpoint))
 
     def _running(self) -> dict[str, Any]:
-        return {**super()._running(), "rollouts_done": self.loader.done}
+        return {**super()._running(), "rollouts_done": self.loader.done, "kl_coefficient": self.kl_coefficient}
 
     def _load_running(self, state: dict[str, Any]) -> None:
         super()._load_running(state)
-        self.loader.done = state["rollouts_done"]
+        self.loader.done, self.kl_coefficient = state["rollouts_done"], state["kl_coefficient"]
 
 
 def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
@@ -205,6 +229,7 @@ def training_prompts(snapshot: Snapshot, data: Path | None) -> list[Prompt]:
     return list(dict.fromkeys(found))
 
 
-def _token_mask(rollout: Rollout) -> Tensor:
-    """(B, R): True where a response token stands."""
-    return rollout.response_mask[:, -rollout.log_probs.shape[1] :]
+def _of_tokens(rollout: Rollout, first: Tensor, second: Tensor, to: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Two tensors (S, R) and the weights as (N,) over the response tokens, where another tensor is."""
+    told, device = rollout.token_mask, to.device
+    return first[told].to(device), second[told].to(device), rollout.weights[told].to(device)

@@ -15,12 +15,12 @@ from peft.utils import get_peft_model_state_dict
 from torch import Tensor, nn
 
 from rlhf import networks
+from rlhf.answered import Laid
 from rlhf.config import PpoConfig
-from rlhf.losses import token_log_probs
+from rlhf.vocabulary import VocabularyHead, require_known_head, token_log_probs
 
 Adapter = Literal["policy", "reference", "reward", "critic"]
 TRAINED: tuple[Adapter, ...] = ("policy", "critic")
-CHUNK = 2048
 HEADS = "heads.safetensors"
 
 
@@ -34,6 +34,7 @@ class Quartet(nn.Module):
         """
         super().__init__()
         causal = networks.load_causal(base, config.dtype)
+        require_known_head(causal)
         self.temperature = config.temperature
         self.model: Any = _with_policy(causal, base, policy, config)
         reward_config, reward_weights = networks.read_adapter(reward)
@@ -47,6 +48,7 @@ class Quartet(nn.Module):
         self.without_dropout()
         if config.gradient_checkpointing:
             self.recompute_activations()
+        self._active: Adapter | None = None
         self._trained = {id(parameter) for adapter in TRAINED for parameter in self.trained(adapter)}
         self._keep_trainable()
 
@@ -81,33 +83,29 @@ class Quartet(nn.Module):
         self.model.delete_adapter("reference")
         networks.attach(self.model, "reference", _plain(config), weights, adapter)
         self._keep_trainable()
+        self._active = None
 
     def use(self, adapter: Adapter) -> None:
         """Makes one adapter the active one; which parameters train stays as it was."""
-        self.model.base_model.set_adapter(adapter)
-        self._keep_trainable()
+        if adapter != self._active:
+            self.model.base_model.set_adapter(adapter)
+            self._keep_trainable()
+            self._active = adapter
 
-    def forward(self, adapter: Adapter, ids: Tensor, mask: Tensor, response_mask: Tensor) -> Tensor:
-        """What an adapter says about each response token: (N,) over the True positions of ``response_mask``, in order.
+    def forward(self, adapter: Adapter, laid: Laid) -> Tensor:
+        """What an adapter says about each response token: (N,), in the order of ``laid``.
 
-        ids, mask (B, T): prompt, filled on the left, and response, filled on the right; response_mask (B, T) True where
-        a real response token stands. Policy and reference give log-probabilities; the critic gives the value of the
-        state before the token.
+        Policy and reference give log-probabilities; the critic gives the value of the state before the token.
         """
-        hidden = self._hidden(adapter, ids, mask)
-        before = hidden[:, :-1][response_mask[:, 1:]]
+        before = self._hidden(adapter, laid)[laid.before]
         if adapter == "critic":
             return networks.in_float32(self.value_head, before).squeeze(-1)
-        return token_log_probs(before, ids[response_mask], self.causal.lm_head, self.temperature, CHUNK)
+        return token_log_probs(before, laid.targets, VocabularyHead.of(self.causal), self.temperature)
 
     @torch.no_grad()
-    def scores(self, ids: Tensor, mask: Tensor, response_mask: Tensor) -> Tensor:
-        """The normalised score (B,) of each response, read at its last token."""
-        hidden = self._hidden("reward", ids, mask)
-        positions = torch.arange(ids.shape[1], device=ids.device)
-        last = (positions * response_mask).argmax(dim=1)
-        picked = hidden[torch.arange(len(ids), device=ids.device), last]
-        return networks.in_float32(self.reward_head, picked).squeeze(-1)
+    def scores(self, laid: Laid) -> Tensor:
+        """The normalised score (S,) of each response, read at its last token."""
+        return networks.in_float32(self.reward_head, self._hidden("reward", laid)[laid.lasts]).squeeze(-1)
 
     def trained(self, adapter: Adapter) -> list[nn.Parameter]:
         """The parameters that a trained adapter trains."""
@@ -134,11 +132,11 @@ class Quartet(nn.Module):
             networks.fill(self.model, adapter, weights, folder / adapter)
         self.value_head.load_state_dict(networks.load_tensors(folder / HEADS))
 
-    def _hidden(self, adapter: Adapter, ids: Tensor, mask: Tensor) -> Tensor:
+    def _hidden(self, adapter: Adapter, laid: Laid) -> Tensor:
+        """The last hidden states (B * T, d)."""
         self.use(adapter)
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)
         body = getattr(self.causal, self.causal.base_model_prefix)
-        return body(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).last_hidden_state
+        return body(**laid.inputs, use_cache=False).last_hidden_state.flatten(0, 1)
 
     def _keep_trainable(self) -> None:
         for parameter in self.parameters():

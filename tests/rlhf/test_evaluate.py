@@ -12,6 +12,7 @@ import torch
 
 from annotation import snapshot as files
 from rlhf import checkpoints, evaluate, gate, networks, reward, sft
+from rlhf.answered import Answered, in_rows
 from rlhf.checkpoints import CheckpointError, Lineage
 from rlhf.config import EvaluateConfig, PpoConfig, RewardConfig, SftConfig
 from rlhf.data import Pair, Prompt, Snapshot, Turn
@@ -179,16 +180,16 @@ def test_before_is_the_base_or_the_adapter_that_the_policy_was_trained_from(
     base: Path, reward_model: Path, policy: Path
 ) -> None:
     ids = torch.tensor([[5, 6, 7, 8]])
-    every, told = torch.ones_like(ids), torch.tensor([[False, True, True, True]])
+    laid = in_rows(Answered(((5,),), (((6, 7, 8),),), 2, 0), ids.device)
     quartet = Quartet(base, policy, reward_model, PpoConfig())
-    fine_tuned = quartet("policy", ids, every, told)
+    fine_tuned = quartet("policy", laid)
     quartet.refer_to(None)
     plain = torch.log_softmax(networks.load_causal(base, "float32")(ids).logits[:, :-1], -1)
     of_base = plain.gather(-1, ids[:, 1:, None]).flatten()
-    assert torch.allclose(quartet("reference", ids, every, told), of_base, atol=1e-5)
+    assert torch.allclose(quartet("reference", laid), of_base, atol=1e-5)
     assert not torch.allclose(fine_tuned, of_base, atol=1e-2)
     quartet.refer_to(policy)
-    assert torch.equal(quartet("reference", ids, every, told), fine_tuned)
+    assert torch.equal(quartet("reference", laid), fine_tuned)
 
 
 def test_an_adapter_that_a_policy_was_trained_from_has_to_be_as_it_was(policy: Path, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ from rlhf.losses import (
     pairwise_loss_sum,
     policy_loss_sum,
     shaped_rewards,
-    token_log_probs,
     value_loss_sum,
     whiten,
 )
@@ -65,23 +64,10 @@ def test_centring_of_two_responses_is_the_square_of_their_sum() -> None:
     assert found.item() == pytest.approx((scores[0] + scores[1]).item() ** 2, abs=1e-12)
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 100])
-def test_token_log_probs_are_those_of_the_whole_softmax(chunk: int) -> None:
-    head = torch.nn.Linear(6, 11)
-    hidden, targets = torch.randn(8, 6), torch.randint(0, 11, (8,))
-    whole = torch.log_softmax(head(hidden) / 0.7, dim=-1)[torch.arange(8), targets]
-    assert torch.allclose(token_log_probs(hidden, targets, head, 0.7, chunk), whole, atol=1e-6)
-
-
-def test_no_tokens_have_no_log_probs() -> None:
-    head = torch.nn.Linear(6, 11)
-    assert token_log_probs(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long), head, 1.0, 4).shape == (0,)
-
-
 def test_rewards_are_the_price_of_divergence_and_the_score_at_the_last_token() -> None:
     mask = torch.tensor([[True, True, True], [True, False, False]])
     log_probs, reference = torch.randn(2, 3), torch.randn(2, 3)
-    rewards = shaped_rewards(torch.tensor([2.0, -1.0]), log_probs, reference, mask, 0.1)
+    rewards = shaped_rewards(torch.tensor([2.0, -1.0]), log_probs - reference, mask, 0.1)
     divergence = -0.1 * (log_probs - reference)
     expected = torch.tensor(
         [[divergence[0, 0], divergence[0, 1], divergence[0, 2] + 2.0], [divergence[1, 0] - 1.0, 0.0, 0.0]]
@@ -134,7 +120,7 @@ def test_the_policy_loss_is_the_clipped_surrogate() -> None:
         clipped = min(max(ratio, 0.8), 1.2)
         expected += max(-advantage * ratio, -advantage * clipped)
         clips += -advantage * clipped > -advantage * ratio
-    loss = policy_loss_sum(log_probs, old, advantages, 0.2)
+    loss = policy_loss_sum(log_probs, old, advantages, torch.ones(50), 0.2)
     assert loss.total.item() == pytest.approx(expected, rel=1e-5)
     assert loss.clipped.item() == clips > 0
     assert loss.divergence.item() >= 0
@@ -143,7 +129,7 @@ def test_the_policy_loss_is_the_clipped_surrogate() -> None:
 def test_an_unchanged_policy_has_no_divergence_and_the_plain_gradient() -> None:
     log_probs = torch.randn(20, requires_grad=True)
     advantages = torch.randn(20)
-    loss = policy_loss_sum(log_probs, log_probs.detach(), advantages, 0.2)
+    loss = policy_loss_sum(log_probs, log_probs.detach(), advantages, torch.ones(20), 0.2)
     assert loss.divergence.item() == pytest.approx(0, abs=1e-6)
     loss.total.backward()
     assert log_probs.grad is not None
@@ -152,7 +138,10 @@ def test_an_unchanged_policy_has_no_divergence_and_the_plain_gradient() -> None:
 
 def test_the_value_loss_does_not_reward_moving_beyond_the_clip() -> None:
     old, returns = torch.tensor([0.0, 0.0]), torch.tensor([1.0, 1.0])
-    inside, beyond = value_loss_sum(torch.tensor([0.1, 0.1]), old, returns, 0.2), 0.5 * 2 * (0.1 - 1) ** 2
+    inside, beyond = (
+        value_loss_sum(torch.tensor([0.1, 0.1]), old, returns, torch.ones(2), 0.2),
+        0.5 * 2 * (0.1 - 1) ** 2,
+    )
     assert inside.item() == pytest.approx(beyond)
-    clipped = value_loss_sum(torch.tensor([0.9, 0.9]), old, returns, 0.2)
+    clipped = value_loss_sum(torch.tensor([0.9, 0.9]), old, returns, torch.ones(2), 0.2)
     assert clipped.item() == pytest.approx(0.5 * 2 * (0.2 - 1) ** 2)

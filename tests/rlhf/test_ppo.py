@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,13 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from rlhf import checkpoints, networks, ppo, reward, sft
+from rlhf.answered import Answered, Laid, in_rows
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import PpoConfig, RewardConfig, SftConfig
 from rlhf.data import DataError, Prompt, Snapshot
 from rlhf.quartet import Quartet
 from rlhf.records import Records
-from rlhf.rollout import Answered, RolloutLoader, answer, assemble, judge
+from rlhf.rollout import RolloutLoader, answer, grouped, judge
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
 from tests.rlhf.conftest import trainable_names
@@ -37,6 +39,8 @@ CONFIG = PpoConfig(
     critic_learning_rate=5e-3,
     compared=2,
     despite_gate=True,
+    kl_target=0.5,
+    kl_horizon=20,
 )
 
 
@@ -74,8 +78,17 @@ def answered(quartet: Quartet, encoder: Encoder) -> Answered:
     return answer(quartet, encoder, prompts, CONFIG)
 
 
-def inputs(answered: Answered) -> tuple[Tensor, Tensor, Tensor]:
-    return answered.ids, answered.mask, answered.response_mask
+def laid(answered: Answered) -> Laid:
+    return in_rows(answered, torch.device("cpu"))
+
+
+def plain_log_probs(model: Any, answered: Answered) -> Tensor:
+    """Of the response tokens, each response alone, from the whole softmax."""
+    found = []
+    for prompt, response in answered.flat:
+        logits = model(input_ids=torch.tensor([[*prompt, *response]])).logits[0, len(prompt) - 1 : -1]
+        found.append(torch.log_softmax(logits.float(), dim=-1).gather(-1, torch.tensor(response)[:, None]).squeeze(-1))
+    return torch.cat(found)
 
 
 def base_weights(quartet: Quartet) -> dict[str, Tensor]:
@@ -84,17 +97,14 @@ def base_weights(quartet: Quartet) -> dict[str, Tensor]:
 
 
 def test_policy_and_reference_say_the_same_before_any_update(quartet: Quartet, answered: Answered) -> None:
-    assert torch.equal(quartet("policy", *inputs(answered)), quartet("reference", *inputs(answered)))
+    assert torch.equal(quartet("policy", laid(answered)), quartet("reference", laid(answered)))
 
 
 def test_the_policy_starts_as_the_fine_tuned_model(
     quartet: Quartet, base: Path, policy: Path, answered: Answered
 ) -> None:
     model = networks.load_policy(base, policy, "float32").eval()
-    positions = (answered.mask.cumsum(1) - 1).clamp(min=0)
-    logits = model(input_ids=answered.ids, attention_mask=answered.mask, position_ids=positions).logits
-    log_probs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, answered.ids[:, 1:, None]).squeeze(-1)
-    assert torch.allclose(quartet("policy", *inputs(answered)), log_probs[answered.response_mask[:, 1:]], atol=1e-5)
+    assert torch.allclose(quartet("policy", laid(answered)), plain_log_probs(model, answered), atol=1e-5)
 
 
 def test_the_score_is_the_reward_models_normalised_and_read_at_the_last_token(
@@ -102,13 +112,13 @@ def test_the_score_is_the_reward_models_normalised_and_read_at_the_last_token(
 ) -> None:
     prompt = encoder.prompt(Prompt((), "头痛三天了。"))
     responses = [encoder.response(POLITE), encoder.response(PLAIN)[:-1]]
-    both = assemble([prompt, prompt], responses, encoder, torch.device("cpu"))
+    both = grouped([prompt, prompt], responses, encoder)
     assert both.ended.tolist() == [True, False]
     model = networks.load_reward_model(base, reward_model, "float32", encoder.pad_id)
     sequences = [[*prompt, *response] for response in responses]
     plain = torch.tensor(scores_alone(model, sequences))
     mean, deviation = networks.read_scale(reward_model)
-    assert torch.allclose(quartet.scores(*inputs(both)), (plain - mean) / deviation, atol=1e-4)
+    assert torch.allclose(quartet.scores(laid(both)), (plain - mean) / deviation, atol=1e-4)
 
 
 def test_the_critic_starts_as_the_reward_model_on_the_scale_of_the_normalised_score(
@@ -116,11 +126,11 @@ def test_the_critic_starts_as_the_reward_model_on_the_scale_of_the_normalised_sc
 ) -> None:
     """The value of the state before a token is what the reward model would say of the text up to there."""
     prompt, response = encoder.prompt(Prompt((), "头痛三天了。")), encoder.response(PLAIN)
-    whole = assemble([prompt], [response], encoder, torch.device("cpu"))
-    values = quartet("critic", *inputs(whole))
+    whole = grouped([prompt], [response], encoder)
+    values = quartet("critic", laid(whole))
     for number in range(1, len(response)):
-        so_far = assemble([prompt], [response[:number]], encoder, torch.device("cpu"))
-        assert values[number].item() == pytest.approx(quartet.scores(*inputs(so_far)).item(), abs=1e-4)
+        so_far = grouped([prompt], [response[:number]], encoder)
+        assert values[number].item() == pytest.approx(quartet.scores(laid(so_far)).item(), abs=1e-4)
 
 
 CHECKPOINTING = CONFIG.model_copy(update={"gradient_checkpointing": True})
@@ -131,7 +141,7 @@ def test_the_gradients_of_policy_and_critic_are_those_of_separate_runs(
     base: Path, policy: Path, reward_model: Path, answered: Answered, config: PpoConfig
 ) -> None:
     def loss(quartet: Quartet, adapter: Any) -> Tensor:
-        return (quartet(adapter, *inputs(answered)) ** 2).sum()
+        return (quartet(adapter, laid(answered)) ** 2).sum()
 
     def gradients(config: PpoConfig, *adapters: Any) -> dict[str, Tensor]:
         quartet = Quartet(base, policy, reward_model, config)
@@ -155,7 +165,7 @@ def test_the_gradients_of_policy_and_critic_are_those_of_separate_runs(
 
 def test_value_and_score_are_float32_inside_autocast(quartet: Quartet, answered: Answered) -> None:
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        said = {"value": quartet("critic", *inputs(answered)), "score": quartet.scores(*inputs(answered))}
+        said = {"value": quartet("critic", laid(answered)), "score": quartet.scores(laid(answered))}
     for name, numbers in said.items():
         assert numbers.dtype == torch.float32, name
         assert not torch.equal(numbers, numbers.bfloat16().float()), name
@@ -174,34 +184,31 @@ def test_a_rollout_is_judged_by_score_divergence_and_a_missing_end(
 ) -> None:
     free = CONFIG.model_copy(update={"missing_end_penalty": 0.0, "gamma": 1.0, "gae_lambda": 1.0})
     dear = free.model_copy(update={"missing_end_penalty": 3.0})
-    rollout, watched = judge(quartet, answered, free)
-    punished, _ = judge(quartet, answered, dear)
-    first = answered.token_mask.long().argmax(dim=1)
-    rows = torch.arange(len(first))
+    rollout, watched, _ = judge(quartet, answered, free)
+    punished, _, _ = judge(quartet, answered, dear)
     # Without discount and with lambda 1 the return of the first token is the whole reward, and divergence is zero.
-    scores = quartet.scores(*inputs(answered))
-    assert torch.allclose(rollout.returns[rows, first], scores, atol=1e-4)
-    difference = rollout.returns[rows, first] - punished.returns[rows, first]
+    scores = quartet.scores(laid(answered))
+    assert torch.allclose(rollout.returns[:, 0], scores, atol=1e-4)
+    difference = rollout.returns[:, 0] - punished.returns[:, 0]
     assert torch.allclose(difference, 3.0 * (~answered.ended).float(), atol=1e-4)
     assert watched["kl"] == pytest.approx(0, abs=1e-5)
     assert watched["score"] == pytest.approx(scores.mean().item(), abs=1e-4)
 
 
 def test_sampled_responses_stop_at_their_end_token(answered: Answered, encoder: Encoder) -> None:
-    for ids, mask, ended in zip(answered.ids, answered.response_mask, answered.ended.tolist(), strict=True):
-        response = ids[mask].tolist()
+    for (_, response), ended in zip(answered.flat, answered.ended.tolist(), strict=True):
         assert (encoder.end_id in response) == ended
         assert encoder.end_id not in response[:-1]
 
 
 def test_the_loader_goes_through_each_rollout_as_often_as_told(quartet: Quartet, answered: Answered) -> None:
-    rollout, _ = judge(quartet, answered, CONFIG)
+    rollout, _, _ = judge(quartet, answered, CONFIG)
     config = CONFIG.model_copy(update={"rollout_size": 4, "batch_size": 4})
     loader = RolloutLoader(lambda: rollout, 3, config, seed=1)
     batches = list(loader)
     assert len(batches) == len(loader) == 3 * 2 * 2
-    rows = torch.cat([batch["rollout"].ids for batch in batches[:2]])
-    assert sorted(map(tuple, rows.tolist())) == sorted(map(tuple, answered.ids.tolist()))
+    seen = [pair for batch in batches[:2] for pair in batch["rollout"].answered.flat]
+    assert sorted(seen) == sorted(answered.flat)
 
 
 def run(folder: Path, base: Path, policy: Path, reward_model: Path, snapshot: Path, config: PpoConfig = CONFIG) -> Any:
@@ -351,43 +358,77 @@ def test_without_a_fine_tuned_adapter_the_base_itself_is_the_start(
 ) -> None:
     quartet = Quartet(base, None, reward_model, CONFIG)
     plain = networks.load_causal(base, "float32").eval()
-    positions = (answered.mask.cumsum(1) - 1).clamp(min=0)
-    logits = plain(input_ids=answered.ids, attention_mask=answered.mask, position_ids=positions).logits
-    log_probs = torch.log_softmax(logits[:, :-1].float(), dim=-1).gather(-1, answered.ids[:, 1:, None]).squeeze(-1)
-    assert torch.allclose(quartet("policy", *inputs(answered)), log_probs[answered.response_mask[:, 1:]], atol=1e-5)
+    assert torch.allclose(quartet("policy", laid(answered)), plain_log_probs(plain, answered), atol=1e-5)
 
 
-def test_ppo_learns_to_say_what_is_rewarded(
+def test_ppo_reaches_the_known_optimum_of_a_bandit(
     base: Path, reward_model: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A bandit: every fourth token is worth 1, all others 0; chance gives a quarter, the optimum is 1."""
+    """Every fourth token is worth 1, all others 0.
 
-    def scores(_self: Quartet, ids: Tensor, _mask: Tensor, response_mask: Tensor) -> Tensor:
-        first = response_mask.long().argmax(dim=1)
-        return (ids[torch.arange(len(ids)), first] % 4 == 0).float()
+    At a price b of divergence the optimum is the reference times exp(worth / b), made to sum to 1.
+    """
+
+    def scores(_self: Quartet, laid: Laid) -> Tensor:
+        return (laid.targets % 4 == 0).float()
 
     monkeypatch.setattr(Quartet, "scores", scores)
     config = PpoConfig(
-        rollout_size=64,
-        batch_size=64,
-        micro_batch_size=64,
+        rollout_size=128,
+        batch_size=128,
+        micro_batch_size=128,
         ppo_epochs=4,
-        epochs=15.0,
+        epochs=20.0,
         max_new_tokens=1,
         learning_rate=3e-3,
         critic_learning_rate=3e-2,
-        kl_coefficient=0.0,
+        kl_coefficient=0.5,
         missing_end_penalty=0.0,
         save_every=1000,
     )
     quartet = Quartet(base, None, reward_model, config)
     quartet.causal.get_input_embeddings().weight.data.mul_(5)  # so that one token can be nearly certain
-    prompts = [encoder.prompt(Prompt((), "头痛三天了。"))] * 64
-    trainer = ppo.PpoTrainer(quartet, encoder, prompts, config, tmp_path)
+    prompt = encoder.prompt(Prompt((), "头痛三天了。"))
+    trainer = ppo.PpoTrainer(quartet, encoder, [prompt] * 128, config, tmp_path)
     trainer.begin(tmp_path, Records(tmp_path), Stage("p", tmp_path, {}, Records(tmp_path)).lineage(config), config, "t")
+
+    def share() -> float:
+        """How likely a token of worth is."""
+        return torch.softmax(quartet.causal(torch.tensor([prompt])).logits[0, -1], -1)[::4].sum().item()
+
+    before = share()
+    optimum = before * math.exp(1 / 0.5) / (before * math.exp(1 / 0.5) + 1 - before)
     trainer.train_or_resume()
-    rows = [json.loads(line).get("values", {}) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
-    shares = [row["rollout/score"] for row in rows if "rollout/score" in row]
-    assert len(shares) == 15
-    assert shares[0] < 0.5
-    assert sum(shares[-3:]) / 3 > 0.9
+    quartet.use("policy")
+    assert before < optimum - 0.3
+    assert share() == pytest.approx(optimum, abs=0.05)
+
+
+def test_the_price_of_divergence_adapts_and_a_checkpoint_keeps_it(finished: tuple[Path, dict[str, Any]]) -> None:
+    rows = [json.loads(line).get("values", {}) for line in (finished[0] / "records.jsonl").read_text().splitlines()]
+    told = [(row["rollout/kl"], row["rollout/kl_coefficient"]) for row in rows if "rollout/kl" in row]
+    prices = [0.05]
+    for kl, _ in told:
+        prices.append(prices[-1] * (1 + 0.4 * min(max(kl / 0.5 - 1, -0.2), 0.2)))  # 8 responses of a horizon of 20
+    assert [price for _, price in told] == pytest.approx(prices[:3])
+    kept = checkpoints.complete_ones(finished[0])[-1] / "running.json"
+    assert json.loads(kept.read_text(encoding="utf-8"))["kl_coefficient"] == pytest.approx(prices[3])
+
+
+def test_policy_and_critic_have_rates_of_their_own_and_the_epsilon_that_was_asked_for(
+    quartet: Quartet, encoder: Encoder, tmp_path: Path
+) -> None:
+    config = CONFIG.model_copy(update={"learning_rate": 1e-3, "critic_learning_rate": 2e-3, "adam_epsilon": 3e-5})
+    groups = ppo.PpoTrainer(quartet, encoder, [[5]], config, tmp_path).create_optimizer().param_groups
+    assert [(group["lr"], group["eps"]) for group in groups] == [(1e-3, 3e-5), (2e-3, 3e-5)]
+    assert [len(group["params"]) for group in groups] == [
+        len(quartet.trained("policy")),
+        len(quartet.trained("critic")),
+    ]
+
+
+def test_probabilities_are_the_same_in_training_as_in_the_rollout(quartet: Quartet, answered: Answered) -> None:
+    """No dropout: the ratio of the first step is 1, and nothing but the update moves it."""
+    rollout, _, _ = judge(quartet, answered, CONFIG)
+    quartet.train()
+    assert torch.allclose(quartet("policy", laid(answered)), rollout.log_probs[rollout.token_mask], atol=1e-6)
