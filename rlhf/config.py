@@ -210,6 +210,20 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
         "tokens", description="Whether each token counts alike in a step's loss, or each response however long it is"
     )
     missing_end_penalty: float = Field(1.0, ge=0, description="Taken off the score of a response that did not end")
+    alarm_kl: float = Field(50.0, ge=0, description="Alarm at so many nats of divergence a response; 0: never")
+    alarm_entropy: float = Field(
+        0.25, ge=0, lt=1, description="Alarm where entropy falls below this share of the first rollout's; 0: never"
+    )
+    alarm_length: float = Field(
+        2.0, ge=0, description="Alarm where responses get so many times longer or shorter than at first; 0: never"
+    )
+    alarm_score_shift: float = Field(
+        3.0, ge=0, description="Alarm where scores move so many of the reward model's standard deviations; 0: never"
+    )
+    abort_after: int = Field(0, ge=0, description="Rollouts in a row with an alarm after which to stop; 0: never")
+    dry_run: bool = Field(
+        False, description="One rollout and its updates, to see time, memory and figures; leaves no model"
+    )
     compared: int = Field(40, ge=1, description="Held-out prompts answered before and after")
     despite_gate: bool = Field(
         False, description="Run even if the reward model does not beat 'the longer answer wins' beyond its interval"

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import Trainer, TrainingArguments, set_seed
 
 from rlhf import gate, networks, prompt_sharing
+from rlhf.alarms import Watch
 from rlhf.answered import Answered, Laid, lay
 from rlhf.attention import Attention
 from rlhf.compare import compare
@@ -28,6 +29,7 @@ from rlhf.quartet import Quartet
 from rlhf.rollout import Rollout, RolloutLoader, answer, judge
 from rlhf.sequences import Encoder, fit
 from rlhf.stage import Stage, processes
+from rlhf.timer import Timer, peak_memory
 from rlhf.trainer import StageTrainer, common_arguments
 
 
@@ -40,9 +42,10 @@ class PpoTrainer(StageTrainer, Trainer):
         """``prompts`` are ids; they are answered in an order drawn with the seed, again and again."""
         self.encoder, self.config = encoder, config
         self.prompts = [list(prompt) for prompt in prompts]
-        self.rollouts = max(ceil(config.epochs * len(prompts) / config.rollout_size), 1)
+        self.rollouts = 1 if config.dry_run else _rollouts(config, len(prompts))
         self.loader = RolloutLoader(self._next_rollout, self.rollouts, config, config.seed)
         self.kl_coefficient = config.kl_coefficient
+        self.watch, self.timer = Watch(config), Timer()
         self.attention: Attention | None = None  # in rows, until a check has shown that tries are right
         self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
@@ -50,6 +53,7 @@ class PpoTrainer(StageTrainer, Trainer):
         self.steps_a_rollout = steps_a_rollout
         common = common_arguments(config, folder, config.micro_batch_size)
         common["save_steps"] = ceil(config.save_every / steps_a_rollout) * steps_a_rollout
+        common["save_strategy"] = "no" if config.dry_run else "steps"
         common["adam_epsilon"] = config.adam_epsilon
         common["gradient_checkpointing"] = False  # the quartet sees to it by itself
         common["num_train_epochs"] = 1
@@ -68,21 +72,32 @@ class PpoTrainer(StageTrainer, Trainer):
         """Answered prompts."""
         return self.rollouts * self.config.rollout_size
 
-    def _next_rollout(self) -> Rollout:
+    def _next_rollout(self) -> Rollout | None:
+        """Answers and judges the next prompts, or stops the run where alarms have been going off for too long."""
         number, step = self.loader.done, self.state.global_step
+        self.timer.begin("answering")
         self.records.progress(step, self.state.max_steps, "answering prompts")
         answered = answer(self.model, self.encoder, self._prompts_of(number), self.config)
+        self.timer.begin("judging")
         self.records.progress(step, self.state.max_steps, "updating the policy")
         self._see_whether_prompts_are_shared(answered)
-        rollout, watched, _ = judge(self.model, answered, self.config, self.kl_coefficient, self.attention)
+        rollout, watched, scores = judge(self.model, answered, self.config, self.kl_coefficient, self.attention)
         watched["kl_coefficient"] = self.kl_coefficient
         self.records.metrics(step, {f"rollout/{name}": value for name, value in watched.items()})
-        if self.config.kl_target:
-            responses = self.config.rollout_size * self.config.responses
-            self.kl_coefficient = adapted(
-                self.kl_coefficient, watched["kl"], self.config.kl_target, responses, self.config.kl_horizon
-            )
+        for alarm in self.watch.see(watched, scores.tolist()):
+            self.records.event(alarm.event, step, measured=round(alarm.measured, 4), limit=round(alarm.limit, 4))
+        if self.watch.enough:
+            self.records.event("stopped early", step, rollouts_with_alarms=self.watch.in_a_row)
+            return None
+        self._adapt_price(watched["kl"])
+        self.timer.begin("updating")
         return rollout
+
+    def _adapt_price(self, measured: float) -> None:
+        config, responses = self.config, self.config.rollout_size * self.config.responses
+        if config.kl_target:
+            price = adapted(self.kl_coefficient, measured, config.kl_target, responses, config.kl_horizon)
+            self.kl_coefficient = price
 
     def _see_whether_prompts_are_shared(self, answered: Answered) -> None:
         """Once a run, on its first answers: a resumed run has not seen them and looks again."""
@@ -110,8 +125,8 @@ class PpoTrainer(StageTrainer, Trainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[dict[str, Rollout]], device: torch.device) -> Tensor:
         """What the tokens of the whole step weigh together."""
-        weights = [batch["rollout"].weights.sum() for batch in batch_samples]
-        return self.accelerator.reduce(torch.stack(weights).sum().to(device), "sum")
+        total = sum((batch["rollout"].weights.sum() for batch in batch_samples), torch.zeros(()))  # none: stopped early
+        return self.accelerator.reduce(total.to(device), "sum")
 
     def training_step(self, model: Any, inputs: dict[str, Rollout], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of one micro-batch: of the policy's loss, then of the critic's."""
@@ -180,11 +195,13 @@ class PpoTrainer(StageTrainer, Trainer):
         self.model.load(Path(resume_from_checkpoint))
 
     def _running(self) -> dict[str, Any]:
-        return {**super()._running(), "rollouts_done": self.loader.done, "kl_coefficient": self.kl_coefficient}
+        own = {"rollouts_done": self.loader.done, "kl_coefficient": self.kl_coefficient, "watch": self.watch.state()}
+        return {**super()._running(), **own}
 
     def _load_running(self, state: dict[str, Any]) -> None:
         super()._load_running(state)
         self.loader.done, self.kl_coefficient = state["rollouts_done"], state["kl_coefficient"]
+        self.watch.take_up(state["watch"])
 
 
 def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
@@ -210,15 +227,18 @@ def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "updating the policy")
     trainer.train_or_resume()
 
-    # 3. The policy's folder, and the same prompts answered before and after.
+    # 3. What was measured; the policy's folder, and the same prompts answered before and after.
+    result = {"steps": trainer.state.global_step, "prompts": len(ids), "rollouts": trainer.loader.done}
+    result |= trainer.timer.said() | ({"stopped_early": True} if trainer.watch.enough else {})
+    if config.dry_run:
+        return {"dry_run": True, "rollouts_of_whole_run": _rollouts(config, len(ids)), **result, **peak_memory()}
     if trainer.args.should_save:
         with stage.model_folder() as folder:
             quartet.save_adapter("policy", folder)
             quartet.save_adapter("critic", folder / "critic")
             tokenizer.save_pretrained(str(folder))
             stage.lineage(config, step=trainer.state.global_step).write(folder)
-    compared = compare(quartet, encoder, snapshot.part("report"), config, stage.folder, stage.records)
-    return {"steps": trainer.state.global_step, "prompts": len(ids), "rollouts": trainer.rollouts, **compared}
+    return result | compare(quartet, encoder, snapshot.part("report"), config, stage.folder, stage.records)
 
 
 def training_prompts(snapshot: Snapshot, data: Path | None) -> list[Prompt]:
@@ -227,6 +247,11 @@ def training_prompts(snapshot: Snapshot, data: Path | None) -> list[Prompt]:
     if data is not None:
         found += read_prompts(data)
     return list(dict.fromkeys(found))
+
+
+def _rollouts(config: PpoConfig, prompts: int) -> int:
+    """How many rollouts a whole run makes."""
+    return max(ceil(config.epochs * prompts / config.rollout_size), 1)
 
 
 def _of_tokens(rollout: Rollout, first: Tensor, second: Tensor, to: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -35,9 +35,10 @@ LEAVES = {
 def conclude(database: Database, folder: Path, run_id: int, token: int, status: int, *, cancelled: bool) -> None:
     """Writes the end of the run, with the model it made; raises LostRunError where it is no longer this worker's."""
     model = folder / MODEL
-    succeeded = status == 0 and not cancelled and is_complete(model)
+    whole = is_complete(model)
+    succeeded = status == 0 and not cancelled and (whole or "dry_run" in _read(folder / "result.json"))
     sha256, more = "", {}
-    if succeeded:
+    if succeeded and whole:
         with holding(database, run_id, token, HEARTBEAT_S):
             sha256 = hash_folder(model)
         more = _take_scores(database, run_id, token, folder)
@@ -46,7 +47,7 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
             runs.finish(session, run_id, token, RunState.CANCELLED)
         elif succeeded:
             result = _read(folder / "result.json") | more
-            result |= _keep(session, runs.get(session, run_id), model, sha256)
+            result |= _keep(session, runs.get(session, run_id), model, sha256) if whole else {}
             runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result)
         else:
             runs.finish(session, run_id, token, RunState.FAILED, error=explain(folder, status))

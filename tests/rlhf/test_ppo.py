@@ -18,7 +18,7 @@ from rlhf.checkpoints import CheckpointError
 from rlhf.config import PpoConfig, RewardConfig, SftConfig
 from rlhf.data import DataError, Prompt, Snapshot
 from rlhf.quartet import Quartet
-from rlhf.records import Records
+from rlhf.records import Records, read_rows
 from rlhf.rollout import RolloutLoader, answer, grouped, judge
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
@@ -374,9 +374,11 @@ def test_ppo_reaches_the_known_optimum_of_a_bandit(
 
     monkeypatch.setattr(Quartet, "scores", scores)
     config = PpoConfig(
-        rollout_size=128,
-        batch_size=128,
-        micro_batch_size=128,
+        rollout_size=2,
+        responses=64,
+        batch_size=2,
+        micro_batch_size=2,
+        generate_batch_size=128,
         ppo_epochs=4,
         epochs=20.0,
         max_new_tokens=1,
@@ -389,7 +391,7 @@ def test_ppo_reaches_the_known_optimum_of_a_bandit(
     quartet = Quartet(base, None, reward_model, config)
     quartet.causal.get_input_embeddings().weight.data.mul_(5)  # so that one token can be nearly certain
     prompt = encoder.prompt(Prompt((), "头痛三天了。"))
-    trainer = ppo.PpoTrainer(quartet, encoder, [prompt] * 128, config, tmp_path)
+    trainer = ppo.PpoTrainer(quartet, encoder, [prompt] * 2, config, tmp_path)
     trainer.begin(tmp_path, Records(tmp_path), Stage("p", tmp_path, {}, Records(tmp_path)).lineage(config), config, "t")
 
     def share() -> float:
@@ -432,3 +434,32 @@ def test_probabilities_are_the_same_in_training_as_in_the_rollout(quartet: Quart
     rollout, _, _ = judge(quartet, answered, CONFIG)
     quartet.train()
     assert torch.allclose(quartet("policy", laid(answered)), rollout.log_probs[rollout.token_mask], atol=1e-6)
+
+
+def test_a_dry_run_says_what_a_run_would_take_and_leaves_no_model(
+    base: Path, policy: Path, reward_model: Path, snapshot_folder: Path, tmp_path: Path
+) -> None:
+    result = run(
+        tmp_path,
+        base,
+        policy,
+        reward_model,
+        snapshot_folder,
+        CONFIG.model_copy(update={"dry_run": True, "save_every": 1}),
+    )
+    assert (result["dry_run"], result["rollouts"], result["rollouts_of_whole_run"], result["steps"]) == (True, 1, 3, 4)
+    assert min(result[f"seconds_{what}"] for what in ("answering", "judging", "updating")) > 0
+    assert result["peak_memory_mb"] > 100
+    assert [file.name for file in tmp_path.iterdir()] == ["records.jsonl"]
+
+
+def test_a_run_whose_alarms_do_not_cease_stops_early_and_says_so(
+    base: Path, policy: Path, reward_model: Path, snapshot_folder: Path, tmp_path: Path
+) -> None:
+    alarmed = CONFIG.model_copy(update={"alarm_score_shift": 1e-6, "abort_after": 1, "log_every": 1})
+    result = run(tmp_path, base, policy, reward_model, snapshot_folder, alarmed)
+    assert (result["stopped_early"], result["rollouts"], result["steps"]) == (True, 1, 4)
+    events = [row for row in read_rows(tmp_path / "records.jsonl") if "event" in row]
+    named = [(row["event"], row["step"]) for row in events if row["event"] != "checkpoint"]
+    assert named == [("score shift alarm", 4), ("stopped early", 4)]
+    assert checkpoints.is_complete(tmp_path / checkpoints.MODEL)

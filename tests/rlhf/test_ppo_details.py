@@ -12,7 +12,8 @@ LIST = (ROOT / "docs" / "ppo.md").read_text(encoding="utf-8")
 
 
 def test_every_detail_names_a_test_that_exists() -> None:
-    rows = [line for line in LIST.splitlines() if line.startswith("| ") and "---" not in line][1:]
+    rows = [line for line in LIST.splitlines() if line.startswith("| ") and not line.endswith("| held by |")]
+    rows = [row for row in rows if set(row) != set("| -")]
     assert len(rows) > 20
     assert all("`test_" in row for row in rows)
     sources = [file.read_text(encoding="utf-8") for file in (ROOT / "tests" / "rlhf").glob("test_*.py")]

@@ -85,3 +85,13 @@ def test_a_run_is_held_while_a_large_model_is_hashed(
     outcomes.conclude(database, tmp_path, run_id, token, 0, cancelled=False)
     with database.reading() as session:
         assert runs.get(session, run_id).state is RunState.SUCCEEDED
+
+
+def test_a_dry_run_succeeds_with_its_figures_and_without_a_model(database: Database, tmp_path: Path) -> None:
+    run_id, token = claimed(database)
+    (tmp_path / "result.json").write_text('{"dry_run": true, "seconds_updating": 1.5}')
+    outcomes.conclude(database, tmp_path, run_id, token, 0, cancelled=False)
+    with database.reading() as session:
+        run = runs.get(session, run_id)
+        assert (run.state, run.result) == (RunState.SUCCEEDED, {"dry_run": True, "seconds_updating": 1.5})
+        assert runs.checkpoint_of(session, run_id) is None
