@@ -254,6 +254,8 @@ WORDS = {
     "entropy alarm": N_("alarm: entropy"),
     "length alarm": N_("alarm: length of responses"),
     "score shift alarm": N_("alarm: shift of the scores"),
+    "stopped by alarms": N_("stopped by alarms"),
+    "rollout/engine_difference": N_("engine against trainer, nats a token"),
     "step skipped": N_("step skipped"),
     "stopped early": N_("stopped early, for it got no better"),
     "resumed": N_("resumed"),

@@ -20,13 +20,15 @@ Ids = Sequence[int]
 class Answered:
     """G prompts with their n sampled responses each, as ids; a response that ended is closed by the end token.
 
-    Whatever is said of responses is in the order of the prompts, and of the responses of each.
+    Whatever is said of responses is in the order of the prompts, and of the responses of each. ``engine_log_probs`` is
+    what the engine says of the N tokens that it sampled, where it does.
     """
 
     prompts: tuple[Ids, ...]
     responses: tuple[tuple[Ids, ...], ...]
     end_id: int
     pad_id: int
+    engine_log_probs: tuple[float, ...] | None = None
 
     def __len__(self) -> int:
         """How many prompts there are."""

@@ -185,6 +185,15 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
     max_new_tokens: int = Field(256, ge=1, description="Longest response, in tokens")
     rollout_size: int = Field(32, ge=1, description="Prompts answered before the model is updated on them")
     responses: int = Field(1, ge=1, le=64, description="Responses to each prompt of a rollout")
+    engine: Literal["generate", "continuous", "vllm"] = Field(
+        "generate", description="What answers the prompts: the library, its continuous batching, or a vLLM server"
+    )
+    engine_url: str = Field(
+        "", pattern="^(https?://.+)?$", description="Address of the vLLM server, which takes adapters at run time"
+    )
+    engine_memory_share: float = Field(
+        0.3, gt=0, lt=1, description="Of continuous batching: share of the free memory that it may take"
+    )
     share: bool = Field(
         True,
         description="Compute a prompt once for all of its responses, where the model is exact on it; else a row each",
@@ -239,6 +248,12 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
     def _groups_to_compare(self) -> Self:
         if self.advantages != "gae" and self.responses < 2:
             raise ValueError("advantages without a critic needs responses of at least 2: change one of the two")
+        return self
+
+    @model_validator(mode="after")
+    def _a_server_to_ask(self) -> Self:
+        if self.engine == "vllm" and not self.engine_url:
+            raise ValueError("engine vllm needs an engine_url: name the address of the server")
         return self
 
     @model_validator(mode="after")

@@ -24,6 +24,7 @@ from rlhf.attention import Attention
 from rlhf.compare import compare
 from rlhf.config import PpoConfig
 from rlhf.data import Prompt, Snapshot, read_prompts
+from rlhf.engines import engine_of
 from rlhf.losses import adapted, policy_loss_sum, value_loss_sum
 from rlhf.quartet import Quartet
 from rlhf.rollout import Rollout, RolloutLoader, answer, judge
@@ -46,6 +47,7 @@ class PpoTrainer(StageTrainer, Trainer):
         self.loader = RolloutLoader(self._next_rollout, self.rollouts, config, config.seed)
         self.kl_coefficient = config.kl_coefficient
         self.watch, self.timer = Watch(config), Timer()
+        self.engine = engine_of(config, quartet, encoder, folder)
         self.attention: Attention | None = None  # in rows, until a check has shown that tries are right
         self._checked = False
         self._sums: dict[str, float] = defaultdict(float)
@@ -77,7 +79,7 @@ class PpoTrainer(StageTrainer, Trainer):
         number, step = self.loader.done, self.state.global_step
         self.timer.begin("answering")
         self.records.progress(step, self.state.max_steps, "answering prompts")
-        answered = answer(self.model, self.encoder, self._prompts_of(number), self.config)
+        answered = answer(self.engine, self.encoder, self._prompts_of(number), self.config)
         self.timer.begin("judging")
         self.records.progress(step, self.state.max_steps, "updating the policy")
         self._see_whether_prompts_are_shared(answered)
@@ -87,7 +89,7 @@ class PpoTrainer(StageTrainer, Trainer):
         for alarm in self.watch.see(watched, scores.tolist()):
             self.records.event(alarm.event, step, measured=round(alarm.measured, 4), limit=round(alarm.limit, 4))
         if self.watch.enough:
-            self.records.event("stopped early", step, rollouts_with_alarms=self.watch.in_a_row)
+            self.records.event("stopped by alarms", step, rollouts_with_alarms=self.watch.in_a_row)
             return None
         self._adapt_price(watched["kl"])
         self.timer.begin("updating")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from rlhf.answered import Answered, lay
 from rlhf.attention import Attention
 from rlhf.config import PpoConfig
+from rlhf.engines import Engine, mismatch
 from rlhf.losses import (
     advantages_and_returns,
     divergence,
@@ -21,7 +22,7 @@ from rlhf.losses import (
     whiten,
 )
 from rlhf.quartet import Adapter, Quartet
-from rlhf.sampling import SamplingRule, sample
+from rlhf.sampling import SamplingRule
 from rlhf.sequences import Encoder
 
 
@@ -45,19 +46,15 @@ class Rollout:
         return Rollout(self.answered.part(prompts), *(tensor[rows] for tensor in tensors))
 
 
-def answer(quartet: Quartet, encoder: Encoder, prompts: Sequence[Sequence[int]], config: PpoConfig) -> Answered:
+def answer(engine: Engine, encoder: Encoder, prompts: Sequence[Sequence[int]], config: PpoConfig) -> Answered:
     """Samples the responses to each prompt with the policy as it is."""
-    quartet.use("policy")
     rule = SamplingRule(config.max_new_tokens, config.temperature)
-    responses = sample(
-        quartet.model,
-        [prompt for prompt in prompts for _ in range(config.responses)],
-        rule,
-        end_id=encoder.end_id,
-        pad_id=encoder.pad_id,
-        batch_size=config.generate_batch_size,
-    )
-    return grouped(prompts, responses, encoder)
+    sampled = engine.answer(prompts, config.responses, rule)
+    answered = grouped(prompts, [each.ids for each in sampled], encoder)
+    said = [each.log_probs for each in sampled if each.log_probs is not None]
+    if len(said) < len(sampled):
+        return answered
+    return replace(answered, engine_log_probs=tuple(each for own in said for each in own))
 
 
 def grouped(prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]], encoder: Encoder) -> Answered:
@@ -99,7 +96,10 @@ def judge(
     advantages, returns = credit(said, mask, ended, config, price)
     weights = token_weights(mask, config.average_over)
     rollout = Rollout(answered, mask, said.log_probs, said.values, advantages, returns, weights)
-    return rollout, _watch(rollout, said, ended), said.scores
+    watched = _watch(rollout, said, ended)
+    if answered.engine_log_probs is not None:
+        watched |= mismatch(answered.engine_log_probs, said.log_probs[mask])
+    return rollout, watched, said.scores
 
 
 def credit(said: Said, mask: Tensor, ended: Tensor, config: PpoConfig, kl_coefficient: float) -> tuple[Tensor, Tensor]:

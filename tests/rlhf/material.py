@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
+
+from rlhf import networks
+from rlhf.config import PpoConfig
+from rlhf.quartet import Quartet
 
 POLITE, PLAIN, RUDE, WRONG = "您好，请问还有别的不舒服吗？", "多喝水。", "自己看着办。", "加倍吃药就好。"
 SENTENCES = [POLITE, PLAIN, RUDE, WRONG, "孩子发烧怎么办？", "头痛三天了。", "很抱歉，我不知道。"] * 5
@@ -45,3 +50,16 @@ def scores_alone(model: Any, sequences: Sequence[Sequence[int]]) -> list[float]:
     rows = [torch.tensor([list(ids)]) for ids in sequences]
     with torch.no_grad():
         return [model(input_ids=row, score_positions=torch.tensor([row.shape[1] - 1])).logits.item() for row in rows]
+
+
+def four_networks(base: Path, folder: Path, config: PpoConfig) -> Quartet:
+    """Policy, reference, reward model and critic that say different things; ``folder`` takes the reward model."""
+    torch.manual_seed(1)
+    lora = networks.lora(config, "SEQ_CLS", modules_to_save=["score"])
+    networks.with_adapter(networks.load_scorer(base, "float32", 0), lora).save_pretrained(str(folder))
+    networks.write_scale(folder, 0.0, 1.0)
+    quartet = Quartet(base, None, folder, config)
+    for name, weight in quartet.model.named_parameters():
+        if "lora_B" in name and ".reference." not in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return quartet

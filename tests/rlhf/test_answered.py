@@ -9,13 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from rlhf import networks, prompt_sharing
+from rlhf import prompt_sharing
 from rlhf.answered import Answered, in_rows, lay, on_tries
 from rlhf.attention import Attention
 from rlhf.config import PpoConfig
 from rlhf.losses import policy_loss_sum, value_loss_sum
 from rlhf.quartet import Quartet
 from rlhf.rollout import RolloutLoader, judge
+from tests.rlhf.material import four_networks
 
 CPU = torch.device("cpu")
 END = 2
@@ -36,18 +37,7 @@ ANSWERED = Answered(
 @pytest.fixture(scope="module")
 def quartet(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Quartet:
     """Four networks that say different things."""
-    torch.manual_seed(1)
-    folder = tmp_path_factory.mktemp("answered-reward")
-    model = networks.with_adapter(
-        networks.load_scorer(base, "float32", 0), networks.lora(CONFIG, "SEQ_CLS", modules_to_save=["score"])
-    )
-    model.save_pretrained(str(folder))
-    networks.write_scale(folder, 0.0, 1.0)
-    quartet = Quartet(base, None, folder, CONFIG)
-    for name, weight in quartet.model.named_parameters():
-        if "lora_B" in name and ".reference." not in name:
-            torch.nn.init.normal_(weight, std=0.3)
-    return quartet
+    return four_networks(base, tmp_path_factory.mktemp("answered-reward"), CONFIG)
 
 
 def attention(quartet: Quartet) -> Attention:

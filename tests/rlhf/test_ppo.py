@@ -17,6 +17,7 @@ from rlhf.answered import Answered, Laid, in_rows
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import PpoConfig, RewardConfig, SftConfig
 from rlhf.data import DataError, Prompt, Snapshot
+from rlhf.engines import Generate
 from rlhf.quartet import Quartet
 from rlhf.records import Records, read_rows
 from rlhf.rollout import RolloutLoader, answer, grouped, judge
@@ -75,7 +76,7 @@ def quartet(base: Path, policy: Path, reward_model: Path) -> Quartet:
 def answered(quartet: Quartet, encoder: Encoder) -> Answered:
     prompts = [encoder.prompt(Prompt((), f"头痛{n}天了。")) for n in range(4)]
     torch.manual_seed(5)
-    return answer(quartet, encoder, prompts, CONFIG)
+    return answer(Generate(quartet, encoder, 16), encoder, prompts, CONFIG)
 
 
 def laid(answered: Answered) -> Laid:
@@ -461,5 +462,5 @@ def test_a_run_whose_alarms_do_not_cease_stops_early_and_says_so(
     assert (result["stopped_early"], result["rollouts"], result["steps"]) == (True, 1, 4)
     events = [row for row in read_rows(tmp_path / "records.jsonl") if "event" in row]
     named = [(row["event"], row["step"]) for row in events if row["event"] != "checkpoint"]
-    assert named == [("score shift alarm", 4), ("stopped early", 4)]
+    assert named == [("score shift alarm", 4), ("stopped by alarms", 4)]
     assert checkpoints.is_complete(tmp_path / checkpoints.MODEL)
