@@ -243,6 +243,12 @@ def export(context: typer.Context) -> None:
     _hand_over("export", context.args)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def plan(context: typer.Context) -> None:
+    """Says how much memory a stage will take: the same as ``python -m rlhf plan``."""
+    _hand_over("plan", context.args)
+
+
 def _hand_over(command: str, arguments: list[str]) -> None:
     """Becomes the training's own command line, so that this one runs without torch."""
     os.execv(sys.executable, [sys.executable, "-m", "rlhf", command, *arguments])  # noqa: S606  (an argument list)

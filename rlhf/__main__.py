@@ -39,11 +39,7 @@ def train(
     """Runs a stage into a folder, or goes on with it where it was cut short."""
     paths = {"snapshot": snapshot, "base": base, "policy": policy, "reward": reward, "data": data}
     given = {name: path.resolve() for name, path in paths.items() if path is not None}
-    try:
-        settings = CONFIGS[stage.value].read(config, dict(map(_change, change or [])))
-    except ConfigError as error:
-        raise typer.BadParameter(str(error)) from error
-    _finish(stage.value, out.resolve(), given, settings)
+    _finish(stage.value, out.resolve(), given, _settings(stage.value, config, change))
 
 
 @app.command(hidden=True)
@@ -52,6 +48,30 @@ def spec(folder: Path) -> None:
     told = json.loads((folder / SPEC).read_text(encoding="utf-8"))
     settings = CONFIGS[told["stage"]].of(told["config"])
     _finish(told["stage"], folder, {name: Path(path) for name, path in told["paths"].items()}, settings)
+
+
+@app.command()
+def plan(
+    stage: Annotated[Name, typer.Argument(help="Which stage to plan")],
+    base: Annotated[str | None, typer.Option(help="Folder of the base model, or 0.5B, 1.5B, 7B or 13B")] = None,
+    gpu: Annotated[str | None, typer.Option(help="Name of a GPU, or its memory in GB; by default several")] = None,
+    gpus: Annotated[int, typer.Option(help="Processes, one on each GPU", min=1)] = 1,
+    zero2: Annotated[bool, typer.Option("--zero2", help="Share gradients and optimiser between the GPUs")] = False,
+    snapshot: Annotated[Path | None, typer.Option(help="Folder of a frozen campaign, to count its tokens")] = None,
+    config: Annotated[Path | None, typer.Option(help="TOML file with a section for the stage")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="name=value, over the file")] = None,
+) -> None:
+    """Says how much memory a stage takes, part by part, and whether it fits a GPU; starts nothing."""
+    from rlhf.planned import said
+    from rlhf.refusals import REFUSALS
+
+    settings = _settings(stage.value, config, change)
+    try:
+        for line in said(base, settings, gpu=gpu, gpus=gpus, zero=zero2, snapshot=snapshot):
+            typer.echo(line)
+    except REFUSALS as refusal:
+        typer.echo(f"zhongjing: {refusal}", err=True)
+        raise typer.Exit(2) from refusal
 
 
 @app.command()
@@ -80,6 +100,14 @@ def chat(
         from rlhf.export import talk
 
         talk(adapter, base, temperature, max_new_tokens, seed)
+
+
+def _settings(stage: str, config: Path | None, changes: list[str] | None) -> Settings:
+    """The settings of a stage: a file, with changes on top."""
+    try:
+        return CONFIGS[stage].read(config, dict(map(_change, changes or [])))
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _change(text: str) -> tuple[str, Any]:

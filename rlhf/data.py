@@ -111,7 +111,7 @@ class Snapshot:
     @cached_property
     def turns(self) -> tuple[Turn, ...]:
         """Every settled turn."""
-        return tuple(_turn(row) for row in _rows(self.folder / "turns.jsonl"))
+        return tuple(turns_of(self.folder))
 
     @cached_property
     def judgements(self) -> dict[tuple[str, int], list[Judgement]]:
@@ -127,6 +127,11 @@ class Snapshot:
     def part(self, split: Split) -> list[Turn]:
         """The turns of one part of the data."""
         return [turn for turn in self.turns if turn.split == split]
+
+
+def turns_of(folder: Path) -> Iterator[Turn]:
+    """The settled turns of a snapshot, read as they are asked for; its seals are not looked at."""
+    return (_turn(row) for row in _rows(folder / "turns.jsonl"))
 
 
 @dataclass(frozen=True)

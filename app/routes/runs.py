@@ -17,7 +17,7 @@ from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, Run
 from annotation.store import campaigns, data_sets, runs, scores, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
-from app import misfits
+from app import misfits, planning
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.render import page, say
 from app.settings import Settings
@@ -100,7 +100,7 @@ def start(request: Request, kind: RunKind, user: Admin, database: Data, form: Su
     """Queues the run and wakes a worker once the row is committed."""
     values = {name: str(value) for name, value in form.items()}
     try:
-        settings = CONFIGS[kind.value].of(_settings_from(values, CONFIGS[kind.value]))
+        settings = CONFIGS[kind.value].of(settings_from(values, CONFIGS[kind.value]))
         with database.writing() as session:
             run = runs.start(session, wanted(session, kind, values, settings), actor_id=user.id)
             session.flush()
@@ -221,6 +221,7 @@ def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
         "models": {model: runs.checkpoints(session, model) for model in (*needs.models, *needs.optional_models)},
         "campaigns": [(campaign, count) for campaign, count in waiting if count],
         "settings": _described(CONFIGS[kind.value]),
+        **planning.gpus(),
     }
 
 
@@ -243,7 +244,7 @@ def _choices(field: FieldInfo) -> list[str]:
     return [str(choice) for choice in getattr(field.annotation, "__args__", ())]
 
 
-def _settings_from(values: dict[str, str], config: type[StageSettings]) -> dict[str, Any]:
+def settings_from(values: dict[str, str], config: type[StageSettings]) -> dict[str, Any]:
     """The settings that a form says; an empty field is the default, a missing flag is off."""
     told: dict[str, Any] = {}
     for name, field in config.model_fields.items():

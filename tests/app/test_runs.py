@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from html import unescape
 from pathlib import Path
 
@@ -110,6 +111,14 @@ def test_the_form_says_in_the_language_of_the_page_what_was_expected(admin: Test
         assert "nput should be" not in told
     told = admin.post("/admin/runs/new/sft", data={**ready, "set-batch_size": "6"}).text
     assert "必须是 micro_batch_size 的整数倍" in told
+
+
+def test_a_flag_that_is_on_by_default_is_ticked_until_it_is_taken_off(admin: TestClient) -> None:
+    """A run that is started as the form stands shares prompts, as one from the terminal does."""
+    share = re.compile(r'name="set-share"( checked)?')
+    assert share.findall(admin.get("/admin/runs/new/reward").text) == [" checked"]
+    sent_back = admin.post("/admin/runs/new/reward", data={"set-epochs": "0"})
+    assert share.findall(sent_back.text) == [""]
 
 
 def test_every_stage_has_a_form(admin: TestClient) -> None:
