@@ -6,6 +6,7 @@ import json
 import math
 import os
 import types
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,12 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model, set_peft_model
 from peft.utils import get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer, BitsAndBytesConfig
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import Adapting, Dtype, RewardConfig
+from rlhf.records import N_
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
 SCALE = "score_scale.json"
@@ -50,15 +52,41 @@ def load_tokenizer(folder: Path) -> Any:
     return AutoTokenizer.from_pretrained(str(folder), trust_remote_code=False)
 
 
-def load_causal(folder: Path, dtype: Dtype) -> Any:
-    """A base model that generates."""
+def load_causal(folder: Path, dtype: Dtype, *, four_bit: bool = False) -> Any:
+    """A base model that generates; in 4 bits on the GPU if that is asked for."""
     require_base(folder)
     return AutoModelForCausalLM.from_pretrained(
-        str(folder), dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
+        str(folder),
+        dtype=getattr(torch, dtype),
+        use_safetensors=True,
+        trust_remote_code=False,
+        **_held_in(dtype, four_bit=four_bit),
     )
 
 
-def load_scorer(folder: Path, dtype: Dtype, pad_id: int, attention: str | None = None) -> Any:
+def _held_in(dtype: Dtype, *, four_bit: bool) -> dict[str, Any]:
+    """What has the library hold the linear layers in 4 bits, their scales quantised as well.
+
+    Raises CheckpointError where that cannot be. Source: Dettmers et al. 2023 (QLoRA), sections 2 and 3.
+    """
+    if not four_bit:
+        return {}
+    if not torch.cuda.is_available():
+        raise CheckpointError(N_("four_bit takes a GPU, and this machine has none: turn it off."))
+    if find_spec("bitsandbytes") is None:
+        raise CheckpointError(N_("four_bit takes bitsandbytes: install the extra four-bit, or turn it off."))
+    held = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=getattr(torch, dtype),
+    )
+    return {"quantization_config": held, "device_map": {"": torch.cuda.current_device()}}
+
+
+def load_scorer(
+    folder: Path, dtype: Dtype, pad_id: int, attention: str | None = None, *, four_bit: bool = False
+) -> Any:
     """A base model with a new linear head that scores: its weights have standard deviation 1 / sqrt(d + 1).
 
     ``attention`` is the library's name of an implementation, by default the one that it finds best.
@@ -72,9 +100,10 @@ def load_scorer(folder: Path, dtype: Dtype, pad_id: int, attention: str | None =
         attn_implementation=attention,
         use_safetensors=True,
         trust_remote_code=False,
+        **_held_in(dtype, four_bit=four_bit),
     )
     model.config.pad_token_id = pad_id
-    model.score = nn.Linear(model.config.get_text_config().hidden_size, 1, bias=False)  # float32 over any base
+    model.score = nn.Linear(model.config.get_text_config().hidden_size, 1, bias=False).to(model.device)  # float32
     nn.init.normal_(model.score.weight, std=1 / math.sqrt(model.score.in_features + 1))
     read_scores_where_told(model)
     return model
@@ -110,6 +139,12 @@ def read_scores_where_told(model: Any) -> None:
         return SequenceClassifierOutput(logits=in_float32(self.score, hidden.flatten(0, 1)[score_positions]))
 
     model.forward = types.MethodType(forward, model)
+
+
+def recompute_activations(model: Any) -> None:
+    """Keeps only what goes into each layer for the backward pass, which computes the rest again."""
+    enable = getattr(model, "activation_checkpointing_enable", model.gradient_checkpointing_enable)
+    enable({"use_reentrant": False})
 
 
 def in_float32(head: nn.Module, hidden: Tensor) -> Tensor:
@@ -204,16 +239,16 @@ def read_scale(folder: Path) -> tuple[float, float]:
     return float(scale["mean"]), max(float(scale["deviation"]), 1e-6)
 
 
-def load_policy(base: Path, adapter: Path | None, dtype: Dtype) -> Any:
+def load_policy(base: Path, adapter: Path | None, dtype: Dtype, *, four_bit: bool = False) -> Any:
     """A base model that generates, with a saved adapter on it if one is given."""
-    model = load_causal(base, dtype)
+    model = load_causal(base, dtype, four_bit=four_bit)
     return model if adapter is None else _with_saved(model, adapter)
 
 
-def load_reward_model(base: Path, adapter: Path, dtype: Dtype, pad_id: int) -> Any:
+def load_reward_model(base: Path, adapter: Path, dtype: Dtype, pad_id: int, *, four_bit: bool = False) -> Any:
     """A finished reward model, ready to score: ``forward(..., score_positions)`` gives logits (S, 1)."""
     read_score_head(adapter)  # refuses an adapter without a head
-    return _with_saved(load_scorer(base, dtype, pad_id), adapter)
+    return _with_saved(load_scorer(base, dtype, pad_id, four_bit=four_bit), adapter)
 
 
 def save_tensors(tensors: dict[str, Tensor], file: Path) -> None:

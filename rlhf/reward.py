@@ -267,7 +267,8 @@ def _trainer(
     stage: Stage, config: RewardConfig, base: Path, tokenizer: Any, encoder: Encoder, material: Material
 ) -> KWiseRewardTrainer:
     """The trainer of a new adapter and head on the base, tied to its run."""
-    model = networks.load_scorer(base, config.dtype, encoder.pad_id, networks.attention_for(config))
+    attention = networks.attention_for(config)
+    model = networks.load_scorer(base, config.dtype, encoder.pad_id, attention, four_bit=config.four_bit)
     adapter = networks.lora(config, TaskType.SEQ_CLS, modules_to_save=["score"])
     trainer = KWiseRewardTrainer(
         model=networks.with_adapter(model, adapter),
@@ -278,6 +279,8 @@ def _trainer(
         data_collator=list,  # until the layout is known
     )
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "training the reward model")
+    if config.gradient_checkpointing:
+        networks.recompute_activations(trainer.model)  # before the layout is checked, which computes gradients
     layout = _layout(stage, config, trainer, encoder.pad_id, material)
     trainer.lay_out(layout, strict_only=config.average_over == "strict pairs")
     return trainer

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn.functional import cosine_similarity
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from rlhf.attention import Attention, CannotShareError
 from rlhf.packing import Sequences
@@ -76,11 +77,22 @@ def check(
     sample, names = [turns[i] for i in own], [dialogues[i] for i in own]
     training = model.training
     model.eval()
+    _go_on_recomputing(model)
     try:
         return _compare(model, shared, rows, sample, names, device)
     finally:
         model.zero_grad(set_to_none=True)
         model.train(training)
+
+
+def _go_on_recomputing(model: Any) -> None:
+    """Layers that recompute their activations do so in training alone: they are told that this is one.
+
+    What stands in them is not, so that nothing is dropped. Otherwise the check would take more memory than the training.
+    """
+    for module in model.modules():
+        if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
+            module.training = True
 
 
 def _sample(dialogues: Sequence[str]) -> list[int]:

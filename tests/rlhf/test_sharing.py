@@ -52,6 +52,21 @@ def test_a_model_that_is_right_goes_on_tries_and_stays_as_it_was(scorer: Any, en
     assert all(torch.equal(weight, before[name]) for name, weight in scorer.named_parameters())
 
 
+def test_the_check_recomputes_what_the_training_recomputes(scorer: Any, encoder: Encoder) -> None:
+    """Each layer goes forward once for the scores and once more for the gradients, and drops nothing."""
+    block = scorer.get_base_model().model.layers[0].input_layernorm
+    calls: list[bool] = []
+    block.register_forward_hook(lambda module, *_: calls.append(module.training))
+    plain = checked(scorer, encoder)
+    once = len(calls)
+    networks.recompute_activations(scorer)
+    found = checked(scorer, encoder)
+    assert len(calls) == 3 * once
+    assert not any(calls)
+    assert (found.score_difference, found.refused) == (plain.score_difference, None)
+    assert all(module.training for module in scorer.modules())
+
+
 def test_a_model_that_does_not_heed_the_mask_is_given_rows(
     scorer: Any, encoder: Encoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
