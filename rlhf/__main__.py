@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,19 +56,20 @@ def plan(
     stage: Annotated[Name, typer.Argument(help="Which stage to plan")],
     base: Annotated[str | None, typer.Option(help="Folder of the base model, or 0.5B, 1.5B, 7B or 13B")] = None,
     gpu: Annotated[str | None, typer.Option(help="Name of a GPU, or its memory in GB; by default several")] = None,
-    gpus: Annotated[int, typer.Option(help="Processes, one on each GPU", min=1)] = 1,
+    gpus: Annotated[int | None, typer.Option(help="Processes, one on each GPU", min=1)] = None,
     zero2: Annotated[bool, typer.Option("--zero2", help="Share gradients and optimiser between the GPUs")] = False,
     snapshot: Annotated[Path | None, typer.Option(help="Folder of a frozen campaign, to count its tokens")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with a section for the stage")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="name=value, over the file")] = None,
 ) -> None:
     """Says how much memory a stage takes, part by part, and whether it fits a GPU; starts nothing."""
-    from rlhf.planned import said
+    from rlhf.planned import Meant, said
     from rlhf.refusals import REFUSALS
 
-    settings = _settings(stage.value, config, change)
+    settings, filed = _settings(stage.value, config, change), Meant.by(config)
+    meant = replace(filed, gpu=gpu or filed.gpu, gpus=gpus or filed.gpus, zero2=zero2 or filed.zero2)
     try:
-        for line in said(base, settings, gpu=gpu, gpus=gpus, zero=zero2, snapshot=snapshot):
+        for line in said(base, settings, meant, snapshot):
             typer.echo(line)
     except REFUSALS as refusal:
         typer.echo(f"zhongjing: {refusal}", err=True)

@@ -29,6 +29,10 @@ class Settings(BaseModel):
     seed: int = Field(0, ge=0, description="Of every random choice of the run")
     threads: int = Field(0, ge=0, description="CPU threads for computing; 0 leaves it to torch")
     dtype: Dtype = Field("float32", description="In which the base model computes; heads and adapters stay float32")
+    four_bit: bool = Field(
+        False,
+        description="Hold the base model in 4 bits (NF4): about a third of the memory; takes a GPU and bitsandbytes",
+    )
 
     @classmethod
     def read(cls, file: Path | None = None, changes: dict[str, Any] | None = None) -> Self:
@@ -95,6 +99,12 @@ class PretrainConfig(InMicroBatches):
     hidden_size: int = Field(128, ge=16, description="Of a new model: width")
     layers: int = Field(3, ge=1, description="Of a new model: depth")
     heads: int = Field(4, ge=1, description="Of a new model: attention heads")
+
+    @model_validator(mode="after")
+    def _weights_that_can_be_trained(self) -> Self:
+        if self.four_bit:
+            raise ValueError("pre-training changes all weights, which four_bit cannot: turn it off")
+        return self
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> Self:

@@ -163,7 +163,7 @@ def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
 
     # 1. The reward model on held-out pairs.
     device = networks.best_device()
-    model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id).to(device)
+    model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id, four_bit=config.four_bit).to(device)
     _, sequences, dialogues = held_out(encoder, snapshot, config.max_length)
     layout = checked_layout(
         stage.records, model, Layout(encoder.pad_id, config.pack_tokens, None), sequences, dialogues, device

@@ -81,7 +81,7 @@ def run(stage: Stage, config: GenerateConfig) -> dict[str, Any]:
     if not waiting:
         stage.refuse("No turn of the data file waits for responses.")
     encoder = Encoder.of(networks.load_tokenizer(base))
-    model = networks.load_policy(base, policy, config.dtype).to(networks.best_device())
+    model = networks.load_policy(base, policy, config.dtype, four_bit=config.four_bit).to(networks.best_device())
 
     # 1. The responses, into the rows.
     journal = _answer(stage, model, encoder, waiting, config)

@@ -43,9 +43,16 @@ COMFORTABLE = 0.9
 
 GIGABYTE = 10**9
 FULL, HALF = 4, 2
+FOUR_BITS = (4 + 0.127) / 8
 ADAM = 2
 CHUNK = 2048
 """Tokens whose log-probabilities are computed at once (``quartet.CHUNK``)."""
+
+RESPONSES = 4
+"""Of a turn, which go through together where they stand in rows: a pack may exceed its budget by as much."""
+
+TILE = (4096, 32768)
+"""Tokens and words of the vocabulary for which TRL's fine-tuning computes logits at once."""
 
 ALWAYS, SAMPLING, SCORING, UPDATING = (
     N_("always"),
@@ -120,9 +127,11 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
             yield from _adapters(shape, settings, 1, 0, shared_by)
             tokens = settings.micro_batch_size * settings.max_length
             yield from _updating(shape, settings, tokens, 0, on_gpu=on_gpu)
+            tile = min(tokens, TILE[0]) * min(shape.vocabulary, TILE[1])
+            yield Part(LOG_PROBS, tile * (element if on_gpu else element + 3 * FULL), UPDATING)
         case RewardConfig():
             yield from _adapters(shape, settings, 1, 0, shared_by)
-            tokens = max(settings.pack_tokens, settings.max_length)
+            tokens = max(settings.pack_tokens, RESPONSES * settings.max_length)
             yield from _updating(shape, settings, tokens, tokens, on_gpu=on_gpu)
         case PpoConfig():
             yield from _adapters(shape, settings, 2, 2, shared_by)
@@ -134,7 +143,7 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
         case GenerateConfig():
             yield from _sampling(shape, settings.generate_batch_size, settings.max_length, element)
         case EvaluateConfig() | ScoreConfig():
-            tokens = max(settings.pack_tokens, settings.max_length)
+            tokens = max(settings.pack_tokens, RESPONSES * settings.max_length)
             yield Part(WORKING, working_bytes(shape, element, tokens), SCORING)
             yield Part(MASK, tokens**2 * (1 + element), SCORING)
             if isinstance(settings, EvaluateConfig):
@@ -177,9 +186,15 @@ def element_bytes(settings: Settings) -> int:
 
 
 def weight_bytes(shape: Shape, settings: Settings) -> int:
-    """Bytes of one copy of the base; a reward model has no output layer."""
+    """Bytes of one copy of the base; a reward model has no output layer.
+
+    In 4 bits only the linear layers are held so, with 0.127 bits a parameter of scales (Dettmers et al. 2023, part 3).
+    """
     scores_only = isinstance(settings, RewardConfig | ScoreConfig)
-    return (shape.parameters - (shape.output if scores_only else 0)) * element_bytes(settings)
+    parameters = shape.parameters - (shape.output if scores_only else 0)
+    if not settings.four_bit:
+        return parameters * element_bytes(settings)
+    return (parameters - shape.linear) * element_bytes(settings) + round(shape.linear * FOUR_BITS)
 
 
 def cache_bytes(shape: Shape, element: int) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from rlhf.config import PpoConfig, PretrainConfig, Settings
@@ -46,16 +48,30 @@ def _encoder(base: str | None) -> Encoder:
     return Encoder.of(load_tokenizer(Path(base)))
 
 
-def said(
-    base: str | None, settings: Settings, *, gpu: str | None, gpus: int, zero: bool, snapshot: Path | None
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class Meant:
+    """What a settings file is for, as its section ``for`` says: a size, a GPU, how many, and whether with ZeRO-2."""
+
+    size: str | None = None
+    gpu: str | None = None
+    gpus: int = 1
+    zero2: bool = False
+
+    @classmethod
+    def by(cls, file: Path | None) -> Meant:
+        """What a file says, if there is one that does."""
+        return cls(**tomllib.loads(file.read_text(encoding="utf-8")).get("for", {})) if file else cls()
+
+
+def said(base: str | None, settings: Settings, meant: Meant, snapshot: Path | None) -> Iterator[str]:
     """The lines of the answer; raises DataError where the question makes no sense."""
+    base, gpus = base or meant.size, meant.gpus
     shape = shape_named(base, settings)
-    found = plan(shape, settings, gpus=gpus, zero=zero)
+    found = plan(shape, settings, gpus=gpus, zero=meant.zero2)
     yield f"{settings.stage}: {shape.parameters:,} parameters, on each of {gpus} GPU" + ("s" if gpus > 1 else "")
     yield from (f"  {part.what:<32}{_gb(part.bytes):>10}  {part.when}" for part in found.parts)
     yield f"  {'most at one time':<32}{_gb(found.peak):>10}"
-    yield from _fitting(found, gpu)
+    yield from _fitting(found, meant.gpu)
     if isinstance(settings, PpoConfig):
         others = ", ".join(f"{name} {_gb(size)}" for name, size in other_ways(shape, settings).items())
         yield f"Without the updates and the sampling: one base with its adapters {_gb(found.always)}; {others}"

@@ -33,7 +33,7 @@ class Quartet(nn.Module):
         Without a policy adapter, policy and reference start as the base itself.
         """
         super().__init__()
-        causal = networks.load_causal(base, config.dtype)
+        causal = networks.load_causal(base, config.dtype, four_bit=config.four_bit)
         require_known_head(causal)
         self.temperature = config.temperature
         self.model: Any = _with_policy(causal, base, policy, config)

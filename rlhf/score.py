@@ -85,7 +85,8 @@ def _score(stage: Stage, turns: Sequence[Answered], base: Path, reward: Path, co
     left = [turn for turn in turns if turn.key not in journal.known]
     if left:
         encoder = Encoder.of(networks.load_tokenizer(base))
-        model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id).to(networks.best_device())
+        model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id, four_bit=config.four_bit)
+        model.to(networks.best_device())
         layout = Layout(encoder.pad_id, config.pack_tokens, None)
         cuts: list[Fitted] = []
         for start in range(0, len(left), PIECE):

@@ -70,7 +70,8 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
         stage.records.event("dialogues left out", 0, too_long=len(dialogues) - len(rows))
     rewrites = _rewrites(stage, encoder, config.max_length)
 
-    model = networks.with_adapter(networks.load_causal(base, config.dtype), networks.lora(config, TaskType.CAUSAL_LM))
+    model = networks.load_causal(base, config.dtype, four_bit=config.four_bit)
+    model = networks.with_adapter(model, networks.lora(config, TaskType.CAUSAL_LM))
     tokenizer.pad_token_id = encoder.pad_id
     trainer = LoraSftTrainer(
         model=model,

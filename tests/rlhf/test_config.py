@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from rlhf.config import CONFIGS, ConfigError, GenerateConfig, PpoConfig, RewardConfig, SftConfig
+from rlhf.config import CONFIGS, ConfigError, GenerateConfig, PpoConfig, PretrainConfig, RewardConfig, SftConfig
+from rlhf.plan import new_shape, plan
+from rlhf.planned import Meant, memory_named
+from rlhf.shapes import SIZES
 
 FILES = sorted((Path(__file__).parents[2] / "rlhf" / "configs").glob("*.toml"))
 
@@ -50,6 +55,40 @@ def test_changes_go_over_the_file(tmp_path: Path) -> None:
 def test_every_shipped_config_is_valid(file: Path) -> None:
     for config in CONFIGS.values():
         config.read(file)
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_every_shipped_config_fits_what_it_is_for(file: Path) -> None:
+    """At the size and on the GPU that its section ``for`` names: more tokens a pass than that may not be shipped."""
+    meant, stages = Meant.by(file), tomllib.loads(file.read_text(encoding="utf-8")).keys() - {"for"}
+    assert meant.gpu
+    assert stages <= CONFIGS.keys()
+    made = PretrainConfig.read(file)
+    for stage in stages:
+        shape = SIZES[meant.size] if meant.size else new_shape(made)
+        found = plan(shape, CONFIGS[stage].read(file), gpus=meant.gpus, zero=meant.zero2)
+        assert found.verdict(memory_named(meant.gpu)) == "fits", (stage, found.peak / 1e9)
+
+
+def test_a_config_that_packs_too_much_is_found_out() -> None:
+    [file] = [file for file in FILES if file.stem == "paper"]
+    crowded = RewardConfig.read(file, {"pack_tokens": 65536})
+    assert plan(SIZES["13B"], crowded, gpus=4, zero=True).verdict(80) != "fits"
+
+
+def test_the_papers_settings_are_the_papers() -> None:
+    [file] = [file for file in FILES if file.stem == "paper"]
+    for config in (SftConfig, RewardConfig, PpoConfig):
+        read = config.read(file)
+        assert (read.dtype, read.max_length, read.lora_dropout) == ("float16", 4096, 0.1)
+    deepspeed = json.loads(file.with_name("paper-zero2.json").read_text(encoding="utf-8"))
+    assert deepspeed["zero_optimization"]["stage"] == 2
+    assert "optimizer" not in deepspeed  # the trainers make their own
+
+
+def test_pre_training_refuses_what_holds_weights_that_it_would_change() -> None:
+    with pytest.raises(ConfigError, match="four_bit"):
+        PretrainConfig.of({"four_bit": True})
 
 
 def test_every_setting_says_what_it_is() -> None:

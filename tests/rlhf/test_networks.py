@@ -95,3 +95,12 @@ def test_an_adapter_for_modules_that_the_base_has_not_is_refused(base: Path, ada
 def test_a_policy_is_no_reward_model(base: Path, adapter: Path, encoder: Encoder) -> None:
     with pytest.raises(CheckpointError, match="no score head"):
         networks.load_reward_model(base, adapter, "float32", encoder.pad_id)
+
+
+def test_four_bits_are_refused_where_there_is_no_gpu(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CheckpointError, match="takes a GPU"):
+        networks.load_causal(base, "float32", four_bit=True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr(networks, "find_spec", lambda _name: None)
+    with pytest.raises(CheckpointError, match="takes bitsandbytes"):
+        networks.load_scorer(base, "float32", 0, four_bit=True)

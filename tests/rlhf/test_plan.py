@@ -200,6 +200,12 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         shape_of(tmp_path)
 
 
+def test_four_bits_hold_the_linear_layers_alone() -> None:
+    """13B: 12.69e9 parameters at 4.127 bits, and 0.33e9 of embedding, output and norms at 16."""
+    held = PPO_13B.model_copy(update={"four_bit": True})
+    assert weight_bytes(LLAMA_13B, held) / 1e9 == pytest.approx(12.688 * 4.127 / 8 + 0.328 * 2, abs=0.01)
+
+
 def test_the_terminal_says_whether_it_fits() -> None:
     command = ["plan", "ppo", "--base", "13B", "--set", "dtype=bfloat16", "--set", "gradient_checkpointing=true"]
     command += ["--set", "micro_batch_size=1", "--set", "generate_batch_size=8"]
