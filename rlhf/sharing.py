@@ -88,7 +88,7 @@ def check(
 def _go_on_recomputing(model: Any) -> None:
     """Layers that recompute their activations do so in training alone: they are told that this is one.
 
-    What stands in them is not, so that nothing is dropped. Otherwise the check would take more memory than the training.
+    What stands in them is not, so that nothing is dropped. Else the check would take more memory than the training.
     """
     for module in model.modules():
         if isinstance(module, GradientCheckpointingLayer) and module.gradient_checkpointing:
