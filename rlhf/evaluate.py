@@ -14,18 +14,22 @@ import torch
 from transformers import set_seed
 
 from rlhf import checkpoints, networks
+from rlhf.calibration import calibration
 from rlhf.compare import compare
 from rlhf.config import EvaluateConfig, PpoConfig
-from rlhf.data import Pair, Snapshot, Turn
+from rlhf.data import Pair, Snapshot, Split, Turn
+from rlhf.intervals import mean_over
+from rlhf.orders import orders, orders_of_experts
 from rlhf.packing import Sequences
 from rlhf.quartet import Quartet
 from rlhf.scoring import Layout, score_turns
 from rlhf.sequences import Encoder, fit
 from rlhf.sharing import checked_layout
+from rlhf.shortcuts import boilerplate, length_correlations
 from rlhf.stage import Stage
 
 EVALUATION = "evaluation.json"
-RESAMPLES = 1000
+SCORED: tuple[Split, ...] = ("validation", "report")
 DISAGREEMENTS = 25
 """How many turns of a split are named for a second look."""
 
@@ -40,24 +44,8 @@ class Judged:
 
 
 def share(judged: Sequence[Judged], seed: int = 0) -> dict[str, Any]:
-    """The share that is right, with a 95 % percentile bootstrap over dialogues, and how many pairs it is of.
-
-    From a single dialogue there is no interval: nothing says how another one would have come out.
-    """
-    if not judged:
-        return {"value": None, "low": None, "high": None, "n": 0}
-    by_dialogue: dict[str, list[float]] = defaultdict(list)
-    for each in judged:
-        by_dialogue[each.turn.dialogue].append(each.right)
-    sums = np.array([[sum(right), len(right)] for right in by_dialogue.values()])
-    value, n = float(sums[:, 0].sum() / sums[:, 1].sum()), int(sums[:, 1].sum())
-    if len(sums) == 1:
-        return {"value": value, "low": None, "high": None, "n": n}
-    rng = np.random.default_rng(seed)
-    weights = rng.multinomial(len(sums), np.full(len(sums), 1 / len(sums)), size=RESAMPLES)
-    drawn = weights @ sums
-    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
-    return {"value": value, "low": float(low), "high": float(high), "n": n}
+    """The share that is right, with its interval over dialogues, and how many pairs it is of."""
+    return mean_over([each.turn.dialogue for each in judged], [each.right for each in judged], seed)
 
 
 def judge_pairs(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[Judged]:
@@ -76,7 +64,7 @@ def by(judged: Iterable[Judged], key: Callable[[Judged], object]) -> dict[str, d
         name = key(each)
         if name is not None:
             groups[str(name)].append(each)
-    return {name: share(groups[name]) for name in sorted(groups)}
+    return {name: share(groups[name]) for name in sorted(groups, key=_in_order)}
 
 
 def longer_wins(turns: Sequence[Turn]) -> list[Judged]:
@@ -88,14 +76,30 @@ def experts_agree(snapshot: Snapshot, turns: Sequence[Turn]) -> list[Judged]:
     """For each strict pair of the turns, whether its two annotators gave it the same relation."""
     found = []
     for turn in turns:
-        places = [j.places for j in snapshot.judgements.get((turn.dialogue, turn.number), []) if j.places is not None]
-        if len(places) != 2:
-            continue
-        for pair in turn.pairs:
+        places = _two_orders(snapshot, turn)
+        for pair in turn.pairs if places else ():
             if max(pair.better, pair.worse) < len(places[0]):
                 first, second = (np.sign(p[pair.better] - p[pair.worse]) for p in places)
                 found.append(Judged(turn, pair, float(first == second)))
     return found
+
+
+STRATA: dict[str, Callable[[Judged], object]] = {
+    "gap": lambda j: j.turn.gap(j.pair),
+    "ability": lambda j: j.pair.ability,
+    "department": lambda j: j.turn.department,
+    "depth": lambda j: j.turn.number,
+    "source": lambda j: -1 if j.turn.in_distribution is None else int(j.turn.in_distribution),
+    "provenance": lambda j: j.pair.provenance,
+}
+"""What accuracy is broken down by. A source is 1 like the fine-tuning data, 0 unlike it, -1 where nobody said."""
+
+
+def accuracies(judged: Sequence[Judged], longer: Sequence[Judged], experts: Sequence[Judged]) -> dict[str, Any]:
+    """The share that is right of the model, of the longer answer and of two experts, over all pairs and by STRATA."""
+    whole = {"accuracy": share(judged), "longer_wins": share(longer), "experts_agree": share(experts)}
+    judges = {"": judged, "longer_wins_": longer, "experts_agree_": experts}
+    return whole | {f"{judge}by_{name}": by(own, key) for name, key in STRATA.items() for judge, own in judges.items()}
 
 
 def disagreements(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[dict[str, Any]]:
@@ -125,9 +129,11 @@ def disagreements(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> l
     ]
 
 
-def held_out(encoder: Encoder, snapshot: Snapshot, max_length: int) -> tuple[list[Turn], list[Sequences], list[str]]:
-    """The turns of the report split with a preference, their sequences, and their dialogues."""
-    turns = [turn for turn in snapshot.part("report") if turn.pairs]
+def with_pairs(
+    encoder: Encoder, snapshot: Snapshot, split: Split, max_length: int
+) -> tuple[list[Turn], list[Sequences], list[str]]:
+    """The turns of a split with a preference, their sequences, and their dialogues."""
+    turns = [turn for turn in snapshot.part(split) if turn.pairs]
     sequences: list[Sequences] = [fit(encoder, turn.prompt, turn.responses, max_length).sequences for turn in turns]
     return turns, sequences, [turn.dialogue for turn in turns]
 
@@ -135,22 +141,34 @@ def held_out(encoder: Encoder, snapshot: Snapshot, max_length: int) -> tuple[lis
 def evaluate_reward(
     model: Any, layout: Layout, encoder: Encoder, snapshot: Snapshot, max_length: int, device: torch.device
 ) -> dict[str, Any]:
-    """Held-out pair accuracy beside the experts' agreement and the longer-answer baseline."""
-    turns, sequences, dialogues = held_out(encoder, snapshot, max_length)
-    by_turn = score_turns(model, layout, sequences, dialogues, device)
-    judged = judge_pairs(turns, by_turn)
+    """What the scores say of the report split, everywhere beside the longer answer and the two experts.
+
+    Of validation, which selected the checkpoint, nothing is taken but the temperature.
+    """
+    scored = {}
+    for split in SCORED:
+        turns, sequences, dialogues = with_pairs(encoder, snapshot, split, max_length)
+        scored[split] = turns, score_turns(model, layout, sequences, dialogues, device)
+    turns, by_turn = scored["report"]
+    judged, lengths = judge_pairs(turns, by_turn), [[float(len(text)) for text in turn.responses] for turn in turns]
+    experts = [_two_orders(snapshot, turn) for turn in turns]
     return {
         "turns": len(turns),
-        "accuracy": share(judged),
-        "longer_wins": share(longer_wins(turns)),
-        "experts_agree": share(experts_agree(snapshot, turns)),
-        "by_gap": by(judged, lambda j: j.turn.gap(j.pair)),
-        "longer_wins_by_gap": by(longer_wins(turns), lambda j: j.turn.gap(j.pair)),
-        "by_ability": by(judged, lambda j: j.pair.ability),
-        "experts_agree_by_ability": by(experts_agree(snapshot, turns), lambda j: j.pair.ability),
-        "by_provenance": by(judged, lambda j: j.pair.provenance),
+        **accuracies(judged, judge_pairs(turns, lengths), experts_agree(snapshot, turns)),
+        "orders": {
+            "model": orders(turns, by_turn), "longer": orders(turns, lengths),
+            "experts": orders_of_experts(turns, experts),
+        },
+        "calibration": calibration(leads(*scored["validation"]), leads(turns, by_turn)),
+        "length": length_correlations(turns, by_turn),
+        "boilerplate": boilerplate(turns, by_turn, snapshot.manifest.get("rewrite_template") or ""),
         "disagreements": disagreements(turns, by_turn),
-    }
+    }  # fmt: skip
+
+
+def leads(turns: Sequence[Turn], scores: Sequence[Sequence[float]]) -> list[float]:
+    """By how much the better response of each strict pair is scored above the worse."""
+    return [given[p.better] - given[p.worse] for turn, given in zip(turns, scores, strict=True) for p in turn.pairs]
 
 
 def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
@@ -164,7 +182,7 @@ def run(stage: Stage, config: EvaluateConfig) -> dict[str, Any]:
     # 1. The reward model on held-out pairs.
     device = networks.best_device()
     model = networks.load_reward_model(base, reward, config.dtype, encoder.pad_id, four_bit=config.four_bit).to(device)
-    _, sequences, dialogues = held_out(encoder, snapshot, config.max_length)
+    _, sequences, dialogues = with_pairs(encoder, snapshot, "report", config.max_length)
     layout = checked_layout(
         stage.records, model, Layout(encoder.pad_id, config.pack_tokens, None), sequences, dialogues, device
     )
@@ -204,3 +222,15 @@ def write_evaluation(folder: Path, result: dict[str, Any]) -> None:
 
 def _right(better: float, worse: float) -> float:
     return 0.5 if better == worse else float(better > worse)
+
+
+def _two_orders(snapshot: Snapshot, turn: Turn) -> list[tuple[int, ...]]:
+    """The places that the two annotators of a turn gave its responses; empty where either gave no order."""
+    given = snapshot.judgements.get((turn.dialogue, turn.number), [])
+    places = [each.places for each in given if each.places is not None]
+    return places if len(places) == 2 else []
+
+
+def _in_order(name: str) -> tuple[float, str]:
+    """Numbers by their value, before names."""
+    return (float(name), "") if name.lstrip("-").isdecimal() else (float("inf"), name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from rlhf.answered import Answered, in_rows
 from rlhf.checkpoints import CheckpointError, Lineage
 from rlhf.config import EvaluateConfig, PpoConfig, RewardConfig, SftConfig
 from rlhf.data import Pair, Prompt, Snapshot, Turn
-from rlhf.evaluate import EVALUATION, by, disagreements, experts_agree, judge_pairs, longer_wins, share
+from rlhf.evaluate import EVALUATION, accuracies, by, disagreements, experts_agree, judge_pairs, longer_wins, share
 from rlhf.quartet import Quartet
 from rlhf.records import Records
 from rlhf.stage import Stage
@@ -68,6 +69,22 @@ def test_figures_are_broken_down_by_gap_and_by_ability() -> None:
     assert {name: (s["value"], s["n"]) for name, s in by_gap.items()} == {"1": (0.5, 2), "2": (1.0, 1)}
     by_ability = by(judged, lambda j: j.pair.ability)
     assert {name: s["n"] for name, s in by_ability.items()} == {"1": 2, "2": 1}
+
+
+def test_every_stratum_stands_beside_the_longer_answer_and_the_experts() -> None:
+    one = replace(turn("a", ("x", "yy", "z"), (0, 1), (0, 2)), number=2, department="儿科", in_distribution=False)
+    other = replace(turn("b", ("x", "yy"), (1, 0)), number=10, department="内科")
+    turns, scores = [one, other], [[3.0, 1.0, 4.0], [1.0, 2.0]]
+    judged, longer = judge_pairs(turns, scores), longer_wins(turns)
+    found = accuracies(judged, longer, judged[:1])
+    plain = {name: {key: each["value"] for key, each in found[name].items()} for name in found if "by_" in name}
+    assert plain["by_department"] == {"儿科": 0.5, "内科": 1.0}
+    assert plain["longer_wins_by_department"] == {"儿科": 0.25, "内科": 1.0}
+    assert plain["experts_agree_by_department"] == {"儿科": 1.0}
+    assert list(plain["by_depth"].items()) == [("2", 0.5), ("10", 1.0)]
+    assert plain["by_source"] == {"-1": 1.0, "0": 0.5}
+    assert plain["longer_wins_by_gap"] == {"-1": 1.0, "1": 0.0, "2": 0.5}
+    assert (found["accuracy"]["n"], found["experts_agree"]["n"]) == (3, 1)
 
 
 def test_two_experts_agree_on_a_pair_if_both_give_it_the_same_relation(tmp_path: Path) -> None:
@@ -152,6 +169,20 @@ def test_an_evaluation_leaves_the_reward_model_as_it_is(
     result = evaluated(tmp_path / "run", base=base, reward=of_its_run, snapshot=snapshot_folder)
     assert json.loads((tmp_path / "run" / checkpoints.MODEL / EVALUATION).read_text(encoding="utf-8")) == result
     assert checkpoints.hash_folder(of_its_run) == before
+
+
+def test_an_evaluation_says_how_scores_order_turns_how_sure_they_are_and_what_they_follow(
+    base: Path, snapshot_folder: Path, reward_model: Path
+) -> None:
+    of_its_run = json.loads((reward_model / EVALUATION).read_text(encoding="utf-8"))
+    assert of_its_run["orders"]["model"]["tau"]["n"] == of_its_run["turns"] == 2
+    assert of_its_run["orders"]["longer"]["top1"]["value"] == 1.0  # the polite answer is the longest
+    assert of_its_run["orders"]["experts"]["tau"]["n"] == 0
+    assert (of_its_run["calibration"]["pairs"], of_its_run["calibration"]["fitted_on"]) == (10, 10)
+    assert of_its_run["calibration"]["temperature"] > 0
+    assert of_its_run["length"]["n"] == 8
+    assert of_its_run["boilerplate"]["n"] == 0
+    assert of_its_run["by_depth"].keys() == {"1", "2"}
 
 
 def test_a_reward_model_is_evaluated_on_its_own_base_only(

@@ -20,13 +20,13 @@ from rlhf import checkpoints, networks, reward
 from rlhf.attention import Attention
 from rlhf.checkpoints import Lineage
 from rlhf.config import RewardConfig
-from rlhf.data import DataError
+from rlhf.data import DataError, Prompt
 from rlhf.records import Records
 from rlhf.scoring import Layout, collate, score_turns
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
 from tests.rlhf.conftest import trainable_names
-from tests.rlhf.material import scores_alone, turn_row
+from tests.rlhf.material import PLAIN, POLITE, WRONG, scores_alone, turn_row
 
 FAST = RewardConfig(epochs=2, batch_size=4, pack_tokens=128, save_every=2, lora_rank=2, learning_rate=1e-2)
 ROWS = [
@@ -252,18 +252,28 @@ def test_training_turns_that_the_model_contradicts_are_named_beside_held_out_one
 
 
 def test_a_run_leaves_a_model_that_other_tools_load(finished: tuple[Path, dict[str, Any]], base: Path) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForSequenceClassification
+    """Nothing of ours is called: an adapter for a sequence classifier, its tokenizer and chat template, a padded batch.
 
-    model = finished[0] / checkpoints.MODEL
-    assert checkpoints.is_complete(model)
-    plain = AutoModelForSequenceClassification.from_pretrained(str(base), num_labels=1)
-    plain.config.pad_token_id = 0
-    loaded = PeftModel.from_pretrained(plain, str(model)).eval()
-    ids = [5, 6, 7, 2]
-    theirs = loaded(input_ids=torch.tensor([ids]), attention_mask=torch.ones(1, 4)).logits.item()
-    ours = networks.load_reward_model(base, model, "float32", 0)
-    assert scores_alone(ours, [ids]) == pytest.approx([theirs], abs=1e-5)
+    The scores are those that our own reading of the same texts gives, each at its end token.
+    """
+    from peft import AutoPeftModelForSequenceClassification
+    from transformers import AutoTokenizer
+
+    folder = str(finished[0] / checkpoints.MODEL)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    said = [("头痛三天了。", POLITE), ("孩子发烧怎么办？", PLAIN), ("头痛三天了。", WRONG)]
+    rows = [[{"role": "user", "content": q}, {"role": "assistant", "content": a}] for q, a in said]
+    batch = tokenizer.apply_chat_template(rows, padding=True, return_tensors="pt", return_dict=True)
+    loaded = AutoPeftModelForSequenceClassification.from_pretrained(folder, num_labels=1)
+    loaded.config.pad_token_id = tokenizer.pad_token_id
+    with torch.no_grad():
+        theirs = loaded.eval()(**batch).logits.flatten().tolist()
+
+    encoder = Encoder.of(networks.load_tokenizer(base))
+    texts = [[*encoder.prompt(Prompt((), q)), *encoder.response(a)] for q, a in said]
+    ours = networks.load_reward_model(base, Path(folder), "float32", encoder.pad_id)
+    assert scores_alone(ours, texts) == pytest.approx(theirs, abs=1e-5)
+    assert max(theirs) - min(theirs) > 0.1
 
 
 def test_a_model_says_where_it_comes_from(
