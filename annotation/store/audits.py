@@ -16,7 +16,7 @@ from annotation.db import utcnow
 from annotation.ranking import Ranking
 from annotation.refusals import Conflict, Invalid
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState, Rewrite
-from annotation.store import audit, hooks, places, rankings, review_queue, reviews
+from annotation.store import audit, hooks, places, rankings, review_queue, reviews, second_look
 from annotation.tables import SettledBy, Turn
 
 
@@ -140,13 +140,18 @@ def take_back(session: Session, review: Adjudication, version: int) -> None:
 
 
 def figures(session: Session, campaign_id: int) -> AuditFigures:
-    """What the audits of a campaign found, at the first blind look and after the verdict."""
-    drawn = select(func.count(Turn.id)).where(review_queue.DRAWN, Turn.campaign_id == campaign_id)
+    """What the audits of a campaign found, at the first blind look and after the verdict.
+
+    Turns that were handed over for a second look are left out: they were not drawn by chance.
+    """
+    by_chance = Turn.id.not_in(second_look.handed_over(session, campaign_id))
+    drawn = select(func.count(Turn.id)).where(review_queue.DRAWN, Turn.campaign_id == campaign_id, by_chance)
     done = (
         select(Adjudication.result)
         .join(Turn)
         .where(
             Turn.campaign_id == campaign_id,
+            by_chance,
             Adjudication.kind == ReviewKind.AUDIT,
             Adjudication.state == ReviewState.DECIDED,
         )

@@ -14,6 +14,7 @@ from annotation.columns import Doubles, Judgements, Turns, doubles_of, pack
 from annotation.ranking import Relation
 from annotation.report import Audited
 from annotation.review_tables import Adjudication, ReviewKind, ReviewState
+from annotation.store import second_look
 from annotation.tables import Assignment, AssignmentState, Campaign, Purpose, Ranking, Turn, TurnState
 
 NOBODY = 0
@@ -71,12 +72,13 @@ def settled_orders(session: Session, campaign: Campaign, turn_ids: Sequence[int]
 
 
 def audits(session: Session, campaign_id: int) -> list[Audited]:
-    """What each finished audit of an agreed turn found."""
+    """What each finished audit of an agreed turn found that was drawn by chance."""
     done = (
         select(Turn.dialogue_id, Adjudication.result)
         .join(Turn, Adjudication.turn_id == Turn.id)
         .where(
             Turn.campaign_id == campaign_id,
+            Turn.id.not_in(second_look.handed_over(session, campaign_id)),
             Adjudication.kind == ReviewKind.AUDIT,
             Adjudication.state == ReviewState.DECIDED,
         )
