@@ -69,6 +69,29 @@ def chart(
     )
 
 
+def plane(
+    series: Mapping[str, Sequence[tuple[float, float]]], across: tuple[float, float], up: tuple[float, float]
+) -> Chart:
+    """Curves through points (x, y) between two ends of each axis, with five steps on either."""
+
+    def at(x: float, y: float) -> tuple[float, float]:
+        left = (WIDTH - LEFT - RIGHT) * (x - across[0]) / (across[1] - across[0])
+        below = (HEIGHT - TOP - BOTTOM) * (y - up[0]) / (up[1] - up[0])
+        return round(LEFT + left, 1), round(HEIGHT - BOTTOM - below, 1)
+
+    places = {name: [at(x, y) for x, y in points] for name, points in series.items()}
+    return Chart(
+        lines=[Line(name, _points(found), "", found[-1]) for name, found in places.items()],
+        x_marks=[(at(x, up[0])[0], f"{x:.1f}") for x in _fifths(*across)],
+        y_marks=[(at(across[0], y)[1], y) for y in _fifths(*up)],
+        width=WIDTH,
+    )
+
+
+def _fifths(low: float, high: float) -> list[float]:
+    return [low + (high - low) * i / 5 for i in range(6)]
+
+
 def _line(name: str, found: Sequence[Estimate], at: At) -> Line:
     known = [at(i, each.value) for i, each in enumerate(found) if each.value is not None]
     upper = [at(i, each.high) for i, each in enumerate(found) if each.high is not None and each.low is not None]

@@ -14,11 +14,12 @@ from pydantic.fields import FieldInfo
 
 from annotation.refusals import Invalid, Missing
 from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind
-from annotation.store import campaigns, data_sets, runs, scores, snapshots
+from annotation.store import campaigns, data_sets, runs, scores, second_look, seeds, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
-from app import misfits, planning
+from app import misfits, planning, reward_view
 from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
+from app.figures import SOURCES
 from app.render import page, say
 from app.settings import Settings
 from app.words import N_
@@ -176,6 +177,10 @@ def _run_context(session: Reading, run: Run) -> dict[str, Any]:
         "charts": CHARTS.get(run.kind, []),
         "campaign": campaigns.get(session, run.config["campaign_id"]) if "campaign_id" in run.config else None,
         "linked": _linked(session, run),
+        "second_look": second_look.waiting(session, run),
+        "of_seeds": seeds.with_other_seeds(session, run) if run.kind is RunKind.REWARD else [],
+        "reward_view": reward_view,
+        "sources": SOURCES,
     }
 
 
