@@ -9,7 +9,7 @@ import enum
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from annotation.db import Base, Json, UtcDateTime, choice, utcnow
@@ -48,6 +48,20 @@ class RunState(enum.StrEnum):
 
 
 LIVE_STATES = (RunState.QUEUED, RunState.RUNNING)
+
+
+class Engine(enum.StrEnum):
+    """What carries a run's processes."""
+
+    LOCAL = "local"
+    HOSTS = "hosts"
+    SLURM = "slurm"
+    RAY = "ray"
+    KUBERNETES = "kubernetes"
+
+
+HELD_ENGINES = (Engine.LOCAL, Engine.HOSTS)
+"""Those whose processes end with the worker that started them; on the others a job lives without any of us."""
 
 
 class CheckpointKind(enum.StrEnum):
@@ -91,7 +105,11 @@ class DataSet(Base):
 
 
 class Run(Base):
-    """One training. ``token`` grows with every claim; ``live_key`` keeps the same run from being started twice."""
+    """One training. ``token`` grows with every claim; ``live_key`` keeps the same run from being started twice.
+
+    ``submission`` counts what was handed to an engine that is not held, and ``external_id`` is what that calls the job;
+    ``records_read`` and ``log_read`` say how far its files were carried into the database, in bytes.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (
@@ -118,6 +136,12 @@ class Run(Base):
     attempts: Mapped[int] = mapped_column(default=0)
     worker: Mapped[str | None] = mapped_column(String(128))
     leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    launcher: Mapped[str] = mapped_column(String(64), default="local")
+    engine: Mapped[Engine] = mapped_column(choice(Engine), default=Engine.LOCAL)
+    submission: Mapped[int] = mapped_column(default=0)
+    external_id: Mapped[str | None] = mapped_column(String(128))
+    records_read: Mapped[int] = mapped_column(BigInteger, default=0)
+    log_read: Mapped[int] = mapped_column(BigInteger, default=0)
     cancel_requested: Mapped[bool] = mapped_column(default=False)
     step: Mapped[int] = mapped_column(default=0)
     steps: Mapped[int] = mapped_column(default=0)
@@ -138,6 +162,11 @@ class Run(Base):
     def live(self) -> bool:
         """Whether the run still waits or works."""
         return self.state in LIVE_STATES
+
+    @property
+    def held(self) -> bool:
+        """Whether its processes end with the worker that started them."""
+        return self.engine in HELD_ENGINES
 
 
 class RunInput(Base):

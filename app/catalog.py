@@ -9,6 +9,7 @@ from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po, write_po
 
+from annotation.store.engine_runs import ENGINE_LOST
 from annotation.store.runs import WORKER_DIED
 from app.i18n import FOLDER
 from app.render import templates_folder
@@ -42,6 +43,7 @@ def sentences() -> Catalog:
     for message in _extracted():
         catalog.add(message)
     catalog.add(WORKER_DIED)
+    catalog.add(ENGINE_LOST)
     for config in CONFIGS.values():
         for field in config.model_fields.values():
             catalog.add(field.description or "")

@@ -25,6 +25,8 @@ from annotation.store.foreign_rankings import Added
 from annotation.store.imports import Imported
 from app import launch, registering
 from app.settings import Settings
+from workers.launchers import dry_run
+from workers.launchers.config import LaunchersError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Zhongjing's expert feedback system.")
 register = typer.Typer(no_args_is_help=True, help="Makes a local model or data file known.")
@@ -199,6 +201,18 @@ def invite(
         typer.echo(_link(found, people.invite(session, user, actor_id=None)))
 
 
+@app.command()
+def submission(
+    run_id: Annotated[int, typer.Argument(help="Number of the run")],
+    launcher: Annotated[str, typer.Option(help="Another launcher than the one that was chosen for it")] = "",
+) -> None:
+    """Prints what would be handed to what carries a run; nothing is."""
+    found = settings()
+    with _refusals_said(), opened(found).reading() as session:
+        run = runs.get(session, run_id)
+        typer.echo(dry_run.would_be(found, run, launcher or run.launcher), nl=False)
+
+
 @register.command("model")
 def register_model(
     name: Annotated[str, typer.Argument(help="Name to choose it by")],
@@ -262,7 +276,7 @@ class _refusals_said:  # noqa: N801  (reads as a sentence at its use)
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         """Ends the program where it was refused."""
-        if isinstance(error, Refused | launch.CannotServeError):
+        if isinstance(error, Refused | LaunchersError | launch.CannotServeError):
             typer.echo(f"zhongjing: {error}", err=True)
             raise typer.Exit(2) from error
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from ipaddress import IPv6Address, ip_address
 from typing import Annotated, cast
@@ -23,6 +23,8 @@ from annotation.store import campaigns, hooks, people, rankings, reviews, runs, 
 from annotation.tables import Assignment, Campaign
 from app.lane import InLane
 from app.settings import Settings
+from workers.launchers import config
+from workers.launchers.config import AnyTable, LaunchersError
 
 NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -102,7 +104,16 @@ async def the_database(request: Request) -> Database:
     return database_of(request)
 
 
+def the_launchers(request: Request) -> Mapping[str, AnyTable]:
+    """What may carry a run, by name, as the operator has it now; raises Invalid where that cannot be read."""
+    try:
+        return config.read(settings_of(request).launchers)
+    except LaunchersError as error:
+        raise Invalid("The launchers cannot be read: {why}", why=str(error)) from error
+
+
 WebSettings = Annotated[Settings, Depends(the_settings)]
+Launchers = Annotated[Mapping[str, AnyTable], Depends(the_launchers)]
 Data = Annotated[Database, Depends(the_database)]
 SubmittedForm = Annotated[FormData, Depends(submitted_form)]
 

@@ -23,7 +23,9 @@ from workers.spec import BATCH, TURNS
 
 OUT_OF_MEMORY = 137
 REFUSED = 2
+TORCHRUN_FAILED = 1  # whatever the status of its processes was
 SCORES = "scores.jsonl"
+RESULT = "result.json"
 LEAVES = {
     RunKind.PRETRAIN: CheckpointKind.BASE,
     RunKind.SFT: CheckpointKind.POLICY,
@@ -46,7 +48,7 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
         if cancelled:
             runs.finish(session, run_id, token, RunState.CANCELLED)
         elif succeeded:
-            result = _read(folder / "result.json") | more
+            result = _read(folder / RESULT) | more
             result |= _keep(session, runs.get(session, run_id), model, sha256) if whole else {}
             runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result)
         else:
@@ -55,8 +57,9 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
 
 def explain(folder: Path, status: int) -> str:
     """Why a run failed, for whoever started it."""
-    if status == REFUSED:
-        return _last_event(folder, "refused") or N_("The run was refused: see the log.")
+    refused = _last_event(folder, "refused") if status in (REFUSED, TORCHRUN_FAILED) else None
+    if refused or status == REFUSED:
+        return refused or N_("The run was refused: see the log.")
     if status == OUT_OF_MEMORY:
         return N_(
             "The machine ran out of memory: lower micro_batch_size, pack_tokens or max_length, then start it again."

@@ -10,7 +10,7 @@ from kombu.exceptions import OperationalError
 from workers.settings import Settings
 
 TRAINING, CONTROL = "training", "control"
-TRAIN, SWEEP, TELL = "train", "sweep", "tell"
+TRAIN, SWEEP, TELL, POLL = "train", "sweep", "tell", "poll"
 SWEEP_EVERY_S = 10.0
 WAKE_EXPIRES_S = 60.0  # the sweeper calls again, so that nothing piles up behind a long training
 
@@ -31,21 +31,30 @@ def make_app(settings: Settings) -> Celery:
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
         broker_transport_options={"visibility_timeout": 3600, "socket_timeout": 30, "socket_connect_timeout": 2},
-        task_routes={TRAIN: {"queue": TRAINING}, SWEEP: {"queue": CONTROL}, TELL: {"queue": CONTROL}},
+        task_routes={
+            TRAIN: {"queue": TRAINING},
+            SWEEP: {"queue": CONTROL},
+            TELL: {"queue": CONTROL},
+            POLL: {"queue": CONTROL},
+        },
         task_default_queue=CONTROL,
         beat_schedule={
             task: {"task": task, "schedule": SWEEP_EVERY_S, "options": {"expires": SWEEP_EVERY_S}}
-            for task in (SWEEP, TELL)
+            for task in (SWEEP, TELL, POLL)
         },
         timezone="UTC",
     )
     return app
 
 
-def wake(app: Celery, run_id: int) -> bool:
-    """Tells the training workers to look at a run; says whether that went out. If not, the sweeper does it later."""
+def wake(app: Celery, run_id: int, *, held: bool = True) -> bool:
+    """Has somebody look at a run; says whether that went out. If not, the sweeper or beat does it later.
+
+    A run that is held is a training worker's; one on an engine is the control worker's, which only submits and polls.
+    """
+    task, arguments = (TRAIN, [run_id]) if held else (POLL, [])
     try:
-        app.send_task(TRAIN, args=[run_id], retry=False, expires=WAKE_EXPIRES_S)
+        app.send_task(task, args=arguments, retry=False, expires=WAKE_EXPIRES_S)
     except (OperationalError, OSError) as error:
         log.warning("run %s waits for the sweeper, the broker is away: %s", run_id, error)
         return False

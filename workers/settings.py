@@ -31,6 +31,11 @@ class Settings(BaseSettings):
         "development", description="production refuses to start with anything left open"
     )
 
+    launchers_file: Path | None = Field(
+        None,
+        validation_alias="ZHONGJING_LAUNCHERS",
+        description="File that says what else than this machine may carry runs; empty: launchers.toml in home",
+    )
     webhooks_to_private: bool = Field(
         False, description="Webhooks may lead to private addresses, such as a machine in the same intranet"
     )
@@ -56,6 +61,11 @@ class Settings(BaseSettings):
     def broker_url(self) -> str:
         """What Celery connects to."""
         return self.redis_url or f"redis+socket://{self.embedded_socket}?virtual_host=0"
+
+    @property
+    def launchers(self) -> Path:
+        """Where the launchers are configured."""
+        return (self.launchers_file or self.home / "launchers.toml").resolve()
 
     @property
     def snapshots(self) -> Path:

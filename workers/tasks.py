@@ -15,8 +15,8 @@ from sqlalchemy.exc import OperationalError
 
 from annotation.db import Database, utcnow
 from annotation.store import campaigns, places, runs
-from workers import hooks, supervise
-from workers.queue import CONTROL, SWEEP, TELL, TRAIN, TRAINING, make_app, wake
+from workers import hooks, polling, supervise
+from workers.queue import CONTROL, POLL, SWEEP, TELL, TRAIN, TRAINING, make_app, wake
 from workers.settings import Settings
 from workers.watchdog import die_with_parent
 
@@ -63,6 +63,17 @@ def tell() -> None:
     """Sends what hooks wait for."""
     with _unless_away("telling hooks"):
         hooks.send_all_due(settings)
+
+
+@app.task(name=POLL)
+def poll() -> None:
+    """Submits what waits for an engine, and asks about what engines carry."""
+    with _unless_away("polling"):
+        database = Database(settings.database_url)
+        try:
+            polling.poll(database, settings, NAME)
+        finally:
+            database.dispose()
 
 
 @contextmanager

@@ -21,9 +21,11 @@ from annotation.db import utcnow
 from annotation.outside_tables import Event
 from annotation.refusals import Conflict, Missing
 from annotation.run_tables import (
+    HELD_ENGINES,
     LIVE_STATES,
     Checkpoint,
     CheckpointKind,
+    Engine,
     Run,
     RunInput,
     RunKind,
@@ -42,6 +44,7 @@ WAKE_AFTER = timedelta(seconds=20)
 LOG_PIECES = 200
 WORKER_DIED = "The worker died {attempts} times before this run got any further: see the log, then start a new run."
 HEARD_OF_LATELY = timedelta(seconds=45)
+HELD = Run.engine.in_(HELD_ENGINES)
 
 
 class LostRunError(Exception):
@@ -58,9 +61,11 @@ class NewRun:
     snapshot_id: int | None = None
     data_set_id: int | None = None
     inputs: Mapping[CheckpointKind, int] = field(default_factory=dict)
+    launcher: str = "local"
+    engine: Engine = Engine.LOCAL
 
     def key(self) -> str:
-        """The same for the same run, so that a double click starts one."""
+        """The same for the same run, so that a double click starts one, wherever it is to run."""
         what = [self.kind, self.snapshot_id, self.data_set_id, sorted(self.inputs.items()), dict(self.config)]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
@@ -81,6 +86,8 @@ def start(session: Session, wanted: NewRun, *, actor_id: int | None) -> Run:
         live_key=key,
         created_by_id=actor_id,
         inputs=[RunInput(role=role, checkpoint_id=each) for role, each in wanted.inputs.items()],
+        launcher=wanted.launcher,
+        engine=wanted.engine,
     )
     try:
         with session.begin_nested():
@@ -107,11 +114,11 @@ def every(session: Session, limit: int = 200) -> Sequence[Run]:
 
 
 def claim(session: Session, run_id: int, worker: str, now: datetime | None = None) -> int | None:
-    """Makes the run this worker's and returns its token; None where it is taken, over or unknown."""
+    """Makes a held run this worker's and returns its token; None where it is taken, over, on an engine or unknown."""
     now = now or utcnow()
     claimed = (
         update(Run)
-        .where(Run.id == run_id, Run.state == RunState.QUEUED)
+        .where(Run.id == run_id, Run.state == RunState.QUEUED, HELD)
         .values(
             state=RunState.RUNNING,
             token=Run.token + 1,
@@ -212,10 +219,11 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
     """Takes runs back from workers that died, and names those that wait without anybody having taken them.
 
     A run that died is tried again up to three times since it last got further. To be called again and again.
+    Runs on an engine do not die with a worker: the polls see to them.
     """
     now = now or utcnow()
     died = (Run.state == RunState.RUNNING) & ((Run.leased_until < now) | Run.leased_until.is_(None))
-    for run in session.scalars(select(Run).where(died).with_for_update(of=Run, skip_locked=True)).all():
+    for run in session.scalars(select(Run).where(died, HELD).with_for_update(of=Run, skip_locked=True)).all():
         run.token += 1
         run.worker = None
         if run.cancel_requested:
@@ -229,8 +237,8 @@ def sweep(session: Session, now: datetime | None = None) -> list[int]:
             hooks.tell(session, Event.RUN_FINISHED, run_id=run.id, state=run.state)
         audit.record(session, None, "run taken back", f"run {run.id}", state=run.state)
     session.flush()
-    waiting = select(Run.id).where(Run.state == RunState.QUEUED, Run.created_at < now - WAKE_AFTER).order_by(Run.id)
-    return list(session.scalars(waiting))
+    waits = (Run.state == RunState.QUEUED) & (Run.created_at < now - WAKE_AFTER)
+    return list(session.scalars(select(Run.id).where(waits, HELD).order_by(Run.id)))
 
 
 def events_of(session: Session, run_id: int, limit: int = 100) -> Sequence[RunRecord]:

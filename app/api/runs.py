@@ -16,7 +16,7 @@ from app.api.campaigns import FILE_BODY, file_sent
 from app.api.paging import Cursor, Limit, Page, number_in, page_of, place_in
 from app.api.problems import MISFIT, ProblemError, misfitting
 from app.api.shapes import Exchange, Given, Words
-from app.deps import Admin, Data, Reading, RunSeen, WebSettings, Writing
+from app.deps import Admin, Data, Launchers, Reading, RunSeen, WebSettings, Writing
 from app.misfits import unfit
 from app.routes.runs import NEEDS, samples_of, wanted
 from rlhf.config import CONFIGS, ConfigError
@@ -41,6 +41,8 @@ class RunShape(BaseModel):
     steps: int
     phase: str
     attempts: int
+    launcher: str
+    external_id: str | None = Field(description="What its engine calls the job, where it has one")
     cancel_requested: bool
     result: dict[str, Any] | None
     error: str | None
@@ -61,6 +63,7 @@ class NewRun(Given):
     models: dict[CheckpointKind, int] = Field(
         default_factory=dict, description="By what they are: base, policy, reward"
     )
+    launcher: Words = Field("local", max_length=64, description="Where it is to run: a name that the operator gave")
 
 
 class RecordShape(BaseModel):
@@ -160,17 +163,17 @@ def list_runs(
 
 
 @router.post("/runs", status_code=201)
-def start_run(request: Request, user: Admin, database: Data, given: NewRun) -> RunShape:
+def start_run(request: Request, user: Admin, database: Data, given: NewRun, known: Launchers) -> RunShape:
     """Start a run; the same one that still waits or works is returned instead of a second."""
     try:
         settings = CONFIGS[given.kind.value].of(given.settings)
     except ConfigError as error:
         raise _misfit(request, error) from error
     with database.writing() as session:
-        run = runs.start(session, wanted(session, given.kind, _values(given), settings), actor_id=user.id)
+        run = runs.start(session, wanted(session, given.kind, _values(given), settings, known), actor_id=user.id)
         session.flush()
         shown = _shown(run)
-    wake(request.app.state.queue, run.id)
+    wake(request.app.state.queue, run.id, held=run.held)
     return shown
 
 
@@ -292,7 +295,9 @@ def _values(given: NewRun) -> dict[str, str]:
     """What a run starts from, as the form says it."""
     chosen = {"campaign": given.campaign_id, "snapshot": given.snapshot_id, "data": given.data_set_id}
     chosen |= {kind.value: number for kind, number in given.models.items()}
-    return {"name": given.name} | {name: str(number) for name, number in chosen.items() if number is not None}
+    return {"name": given.name, "launcher": given.launcher} | {
+        name: str(number) for name, number in chosen.items() if number is not None
+    }
 
 
 def _shown(run: Run) -> RunShape:

@@ -13,12 +13,12 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse
 from pydantic.fields import FieldInfo
 
 from annotation.refusals import Invalid, Missing
-from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Run, RunKind
+from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Engine, Run, RunKind
 from annotation.store import campaigns, data_sets, runs, scores, second_look, seeds, snapshots
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
 from app import misfits, planning, reward_view
-from app.deps import Admin, Data, Reading, RunSeen, SubmittedForm, WebSettings, Writing
+from app.deps import Admin, Data, Launchers, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.figures import SOURCES
 from app.render import page, say
 from app.settings import Settings
@@ -26,7 +26,9 @@ from app.words import N_
 from rlhf.config import CONFIGS, ConfigError
 from rlhf.config import Settings as StageSettings
 from rlhf.records import read_rows
-from workers.queue import TRAINING, wake
+from workers.launchers.config import LOCAL
+from workers.launchers.dry_run import submission
+from workers.queue import CONTROL, TRAINING, wake
 
 router = APIRouter(prefix="/admin/runs")
 
@@ -91,25 +93,27 @@ def list_runs(request: Request, _user: Admin, session: Reading) -> HTMLResponse:
 
 
 @router.get("/new/{kind}")
-def show_new(request: Request, kind: RunKind, _user: Admin, session: Reading) -> HTMLResponse:
-    """The form for a new run: what it starts from, and its settings."""
-    return page(request, "admin/run_new.html", **_form_context(session, kind), values={}, problems=[])
+def show_new(request: Request, kind: RunKind, _user: Admin, session: Reading, known: Launchers) -> HTMLResponse:
+    """The form for a new run: what it starts from, its settings, and where it is to run."""
+    return page(request, "admin/run_new.html", **_form_context(session, kind, known), values={}, problems=[])
 
 
 @router.post("/new/{kind}")
-def start(request: Request, kind: RunKind, user: Admin, database: Data, form: SubmittedForm) -> Response:
+def start(
+    request: Request, kind: RunKind, user: Admin, database: Data, form: SubmittedForm, known: Launchers
+) -> Response:
     """Queues the run and wakes a worker once the row is committed."""
     values = {name: str(value) for name, value in form.items()}
     try:
         settings = CONFIGS[kind.value].of(settings_from(values, CONFIGS[kind.value]))
         with database.writing() as session:
-            run = runs.start(session, wanted(session, kind, values, settings), actor_id=user.id)
+            run = runs.start(session, wanted(session, kind, values, settings, known), actor_id=user.id)
             session.flush()
     except (ConfigError, Invalid) as refusal:
         with database.reading() as session:
-            context = _form_context(session, kind) | {"values": values, "problems": _problems(request, refusal)}
+            context = _form_context(session, kind, known) | {"values": values, "problems": _problems(request, refusal)}
             return page(request, "admin/run_new.html", status=422, **context)
-    wake(request.app.state.queue, run.id)
+    wake(request.app.state.queue, run.id, held=run.held)
     return RedirectResponse(f"/admin/runs/{run.id}", status_code=303)
 
 
@@ -122,9 +126,9 @@ def _problems(request: Request, refusal: ConfigError | Invalid) -> list[tuple[st
 
 
 @router.get("/{run_id}")
-def show(request: Request, run: RunSeen, session: Reading) -> HTMLResponse:
-    """One run: what, with what, how far, how well."""
-    return page(request, "admin/run.html", **_run_context(session, run))
+def show(request: Request, run: RunSeen, session: Reading, settings: WebSettings) -> HTMLResponse:
+    """One run: what, with what, by what, how far, how well."""
+    return page(request, "admin/run.html", **_run_context(session, run), submission=submission(settings, run))
 
 
 @router.get("/{run_id}/live")
@@ -173,7 +177,7 @@ def _run_context(session: Reading, run: Run) -> dict[str, Any]:
         "events": runs.events_of(session, run.id),
         "log": runs.log_tail(session, run.id),
         "checkpoint": left,
-        "listening": runs.listening(session, TRAINING),
+        "listening": runs.listening(session, TRAINING if run.held else CONTROL),
         "charts": CHARTS.get(run.kind, []),
         "campaign": campaigns.get(session, run.config["campaign_id"]) if "campaign_id" in run.config else None,
         "linked": _linked(session, run),
@@ -208,7 +212,7 @@ CHARTS: dict[RunKind, list[dict[str, Any]]] = {
 }
 
 
-def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
+def _form_context(session: Reading, kind: RunKind, known: Launchers) -> dict[str, Any]:
     needs = NEEDS[kind]
     waiting = [
         (campaign, sum(progress.count(state) for state in needs.campaign))
@@ -221,6 +225,7 @@ def _form_context(session: Reading, kind: RunKind) -> dict[str, Any]:
         "needs": needs,
         "fine_tuned": next((each.id for each in policies if each.lineage.get("stage") == RunKind.SFT), ""),
         "kinds": list(RunKind),
+        "launchers": known,
         "snapshots": snapshots.every(session),
         "data_sets": data_sets.every(session, needs.data) if needs.data else [],
         "models": {model: runs.checkpoints(session, model) for model in (*needs.models, *needs.optional_models)},
@@ -261,7 +266,9 @@ def settings_from(values: dict[str, str], config: type[StageSettings]) -> dict[s
     return told
 
 
-def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: StageSettings) -> NewRun:
+def wanted(
+    session: Writing, kind: RunKind, values: dict[str, str], settings: StageSettings, known: Launchers
+) -> NewRun:
     """The run that a form describes; raises Invalid where something it starts from is not chosen."""
     needs = NEEDS[kind]
     config = settings.model_dump(mode="json")
@@ -285,7 +292,16 @@ def wanted(session: Writing, kind: RunKind, values: dict[str, str], settings: St
         snapshot_id=snapshot.id if snapshot else None,
         data_set_id=data.id if data else None,
         inputs=inputs,
+        **_launched(values, known),
     )
+
+
+def _launched(values: dict[str, str], known: Launchers) -> dict[str, Any]:
+    """On which launcher; the form says its name, and nothing else of it."""
+    name = values.get("launcher") or LOCAL
+    if name not in known:
+        raise Invalid("There is no launcher named {name}: choose another one.", name=name)
+    return {"launcher": name, "engine": Engine(known[name].engine)}
 
 
 def _chosen(values: dict[str, str], name: str) -> int:

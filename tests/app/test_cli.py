@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from app.cli import app
+from annotation.run_tables import RunKind
+from annotation.store import runs
+from app.cli import app, opened, settings
 from tests.material import json_lines, own_row
 
 
@@ -101,3 +103,17 @@ def test_the_web_and_the_workers_start_without_torch() -> None:
         "assert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_what_would_be_handed_over_is_printed_and_nothing_is(home: Path) -> None:
+    (home / "home").mkdir()
+    (home / "home" / "launchers.toml").write_text('[h100]\nengine = "slurm"\npartition = "gpu"\n')
+    database = opened(settings())
+    with database.writing() as session:
+        runs.start(session, runs.NewRun(RunKind.REWARD, "r", {}), actor_id=None)
+    database.dispose()
+    assert f"-m rlhf spec {home / 'home' / 'runs' / '1'}" in run("submission", "1").output
+    assert "#SBATCH --partition=gpu" in run("submission", "1", "--launcher", "h100").output
+    for refused in (run("submission", "1", "--launcher", "h200"), run("submission", "2")):
+        assert refused.exit_code == 2
+    assert not (home / "home" / "runs").exists()

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.run_tables import CheckpointKind, DataSet, Run, RunKind, RunState
+from annotation.run_tables import CheckpointKind, DataSet, Engine, Run, RunKind, RunState
 from annotation.store import runs, snapshots
 from annotation.tables import Campaign
 from app.settings import Settings
@@ -189,3 +189,37 @@ def test_answers_before_and_after_are_shown_side_by_side(
     page = admin.get(f"/admin/runs/{run_id}/comparison").text
     assert "0.50 → 1.25" in page
     assert "多喝水 &lt;b&gt;" in page
+
+
+def configure(settings: Settings, launchers: str) -> None:
+    """What an operator writes into the file of launchers."""
+    settings.home.mkdir(exist_ok=True)
+    settings.launchers.write_text(launchers)
+
+
+def test_where_only_this_machine_carries_runs_there_is_nothing_to_choose(admin: TestClient, settings: Settings) -> None:
+    assert 'name="launcher"' not in admin.get("/admin/runs/new/reward").text
+    configure(settings, '[h100]\nengine = "slurm"\npartition = "gpu"\n')
+    form = admin.get("/admin/runs/new/reward").text
+    assert 'name="launcher"' in form
+    assert '<option value="h100">h100 · Slurm</option>' in form
+
+
+def test_a_run_that_an_engine_is_to_carry_says_by_what_and_shows_what_is_handed_over(
+    admin: TestClient, database: Database, settings: Settings, ready: dict[str, str]
+) -> None:
+    configure(settings, '[h100]\nengine = "slurm"\npartition = "gpu"\n')
+    refused = admin.post("/admin/runs/new/reward", data={**ready, "launcher": "h100; rm"})
+    assert refused.status_code == 422
+    assert "There is no launcher named h100; rm" in unescape(refused.text)
+    where = admin.post("/admin/runs/new/reward", data={**ready, "launcher": "h100"}).headers["location"]
+    page = unescape(admin.get(where).text)
+    assert "h100 · Slurm" in page
+    assert "#SBATCH --partition=gpu" in page
+    assert "no worker submits it: start one" in page
+    with database.reading() as session:
+        run = session.scalars(select(Run)).one()
+    assert (run.launcher, run.engine) == ("h100", Engine.SLURM)
+    configure(settings, "[h100")
+    assert "is no TOML" in unescape(admin.get(where).text)
+    assert admin.get("/admin/runs/new/reward").status_code == 422

@@ -13,8 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from annotation import snapshot
+from rlhf.__main__ import SPEC
 from rlhf.records import FILE, read_rows
+from tests.conftest import wait_for
 from tests.rlhf.material import turn_row
+from workers.launchers.launcher import Job, Phase
+from workers.launchers.local import Local
 
 CHANGES = {
     "batch_size": 4,
@@ -35,10 +39,20 @@ def train(stage: str, out: Path, processes: int, **paths: Path) -> subprocess.Co
     several = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(processes)]
     command = [sys.executable, *(several if processes > 1 else []), "-m", "rlhf", "train", stage, "--out", str(out)]
     command += [part for name, path in paths.items() for part in (f"--{name}", str(path))]
-    if stage == "reward":
-        command += [part for name, value in CHANGES.items() for part in ("--set", f"{name}={value}")]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+
+def launch(out: Path, processes: int, **paths: Path) -> None:
+    """A reward run, launched as the worker launches one on this machine."""
+    out.mkdir()
+    spec = {"stage": "reward", "paths": {name: str(path) for name, path in paths.items()}, "config": CHANGES}
+    (out / SPEC).write_text(json.dumps(spec), encoding="utf-8")
+    launcher = Local(processes)
+    process = launcher.submit(Job(1, 0, out))
+    wait_for(lambda: launcher.state(process).phase is Phase.ENDED, 300)
+    launcher.cancel(process)
+    assert launcher.state(process).status == 0, (out / "log.txt").read_text(encoding="utf-8")[-3000:]
 
 
 @pytest.mark.training
@@ -54,8 +68,7 @@ def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_pa
     weights, results, losses = [], [], []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        done = train("reward", out, processes, base=base, snapshot=tmp_path / "s")
-        assert done.returncode == 0, done.stderr[-3000:]
+        launch(out, processes, base=base, snapshot=tmp_path / "s")
         weights.append(load_file(out / "model" / "adapter_model.safetensors"))
         losses.append([row["values"]["loss"] for row in read_rows(out / FILE) if "loss" in row.get("values", {})])
         results.append(json.loads((out / "result.json").read_text(encoding="utf-8")))

@@ -14,9 +14,9 @@ from annotation.db import Database
 from annotation.run_tables import CheckpointKind, DataSetKind, RunKind, RunState
 from annotation.store import data_sets, runs
 from annotation.store.runs import NewRun
-from workers import outcomes, supervise
+from workers import carrying, outcomes, supervise
+from workers.carrying import Tail, clean
 from workers.settings import Settings
-from workers.supervise import Tail, clean
 
 
 @pytest.fixture
@@ -99,6 +99,20 @@ def test_a_training_does_not_see_the_workers_secrets(
 def test_why_a_run_failed_is_said(tmp_path: Path, status: int, printed: str, said: str) -> None:
     (tmp_path / "log.txt").write_text(printed)
     assert said in outcomes.explain(tmp_path, status)
+
+
+def test_a_refusal_is_said_though_torchrun_gives_its_own_status(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text("torch.distributed.elastic: FAILED\n")
+    assert "FAILED" in outcomes.explain(tmp_path, 1)
+    row = {"at": 1.0, "event": "refused", "step": 0, "values": {"why": "The corpus is empty."}}
+    (tmp_path / "records.jsonl").write_text(json.dumps(row) + "\n")
+    assert outcomes.explain(tmp_path, 1) == outcomes.explain(tmp_path, 2) == "The corpus is empty."
+
+
+def test_a_line_that_a_kill_cut_short_takes_nothing_with_it() -> None:
+    whole = '{"at": 1.0, "step": 1, "values": {}}'
+    assert carrying.row_of('{"at": 1.0, "st' + whole) == carrying.row_of(whole) == json.loads(whole)
+    assert carrying.row_of('{"at": 1.0, "st') == carrying.row_of("7") == {}
 
 
 def test_a_log_is_text_without_colours_and_overwritten_lines() -> None:

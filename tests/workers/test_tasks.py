@@ -48,7 +48,7 @@ def test_a_worker_that_cannot_say_that_it_listens_says_so_the_next_time(
     hasty.dispose()
 
 
-@pytest.mark.parametrize("work", [tasks.sweep, tasks.tell])
+@pytest.mark.parametrize("work", [tasks.sweep, tasks.tell, tasks.poll])
 def test_what_beat_asks_for_again_waits_for_a_database_that_is_away(
     work: Callable[[], None], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

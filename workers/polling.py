@@ -1,0 +1,195 @@
+"""Runs on engines: submitted once, then asked about every few seconds, without anybody waiting for them.
+
+Each poll takes a run up with a token of its own and lets it go. The job's name follows from the run and the number of
+its submission, and the job is looked for by that name before it is submitted: whoever dies between submitting and
+writing down what the engine calls it, the next poll finds it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy.exc import OperationalError
+
+from annotation.db import Database
+from annotation.run_tables import Run, RunState
+from annotation.store import engine_runs, runs
+from annotation.store.runs import LostRunError
+from rlhf.checkpoints import MODEL, is_complete
+from rlhf.records import N_
+from workers import outcomes, supervise
+from workers.carrying import Reader
+from workers.launchers import config
+from workers.launchers.config import LaunchersError
+from workers.launchers.dry_run import SUBMISSION
+from workers.launchers.launcher import EngineAwayError, Job, Launcher, Phase, RefusedError, State
+from workers.settings import Settings
+from workers.spec import write_spec
+
+WAITS = N_("waits in the queue of the engine")
+MOST_PIECES = 200
+
+log = logging.getLogger(__name__)
+
+
+def poll(database: Database, settings: Settings, poller: str) -> None:
+    """Looks at every run that engines carry or are to carry; an engine that is away is asked once."""
+    with database.reading() as session:
+        live = engine_runs.live(session)
+    away: set[str] = set()
+    for run_id, launcher in live:
+        if launcher not in away and not look(database, settings, run_id, poller):
+            away.add(launcher)
+
+
+def look(database: Database, settings: Settings, run_id: int, poller: str) -> bool:
+    """Brings one run to where its job is, and says whether the engine answered."""
+    with database.writing() as session:
+        token = engine_runs.take_up(session, run_id, poller)
+    if token is None:
+        return True
+    try:
+        _Look.at(database, settings, run_id, token).look()
+    except LostRunError:
+        log.warning("run %s was taken up by another poll; this one lets it go", run_id)
+    except EngineAwayError as error:
+        log.warning("run %s is looked at again later: %s", run_id, error)
+        return False
+    except (RefusedError, LaunchersError) as error:
+        log.warning("run %s is not launched: %s", run_id, error)
+        supervise.fail(database, run_id, token, str(error))
+    except OperationalError:
+        raise
+    except Exception:  # what an engine answers must not end a run whose job may be at work
+        log.exception("run %s could not be looked at", run_id)
+    finally:
+        with contextlib.suppress(LostRunError), database.writing() as session:
+            engine_runs.let_go(session, run_id, token)
+    return True
+
+
+@dataclass
+class _Look:
+    """One look at one run, under a token that is this look's."""
+
+    database: Database
+    run: Run
+    token: int
+    launcher: Launcher
+    job: Job
+
+    @classmethod
+    def at(cls, database: Database, settings: Settings, run_id: int, token: int) -> _Look:
+        """Raises LaunchersError where the run's launcher is no longer configured."""
+        with database.reading() as session:
+            run = runs.get(session, run_id)
+        launcher = config.chosen(settings.launchers, run.launcher, run.engine)
+        return cls(database, run, token, launcher, Job(run_id, run.submission, settings.runs / str(run_id)))
+
+    def look(self) -> None:
+        """Submits what is not submitted, then asks, carries, and concludes what is over."""
+        external_id = self.run.external_id or self._submit()
+        if external_id is None:
+            return
+        cancel = self._renew()
+        if cancel:
+            self.launcher.cancel(external_id)
+        state = self.launcher.state(external_id)
+        if state.said:
+            with self.job.log.open("a", encoding="utf-8") as printed:
+                printed.write(f"{state.said}\n")
+        self._carry(state)
+        if state.phase in (Phase.ENDED, Phase.LOST):
+            with self._failing():
+                self._conclude(state, cancelled=cancel)
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Ends the run as failed where its end cannot be concluded: its job is over, and would be so again."""
+        try:
+            yield
+        except (LostRunError, OperationalError):
+            raise
+        except Exception as error:
+            log.exception("run %s could not be concluded", self.run.id)
+            supervise.fail(self.database, self.run.id, self.token, f"{type(error).__name__}: {error}")
+
+    def _submit(self) -> str | None:
+        """The external id of the job, which is written down; None where there is to be none, or another submits."""
+        self.job.folder.mkdir(parents=True, exist_ok=True)
+        with self._alone() as alone:
+            if not alone:
+                return None
+            cancel = self._renew()
+            external_id = self.launcher.find(self.job)
+            if external_id is None and cancel:
+                self._finish(RunState.CANCELLED)
+                return None
+            if external_id is None:
+                external_id = self._hand_over()
+            self._renew(external_id=external_id)
+        return external_id
+
+    def _hand_over(self) -> str:
+        if supervise.is_full(self.job.folder):
+            raise RefusedError(supervise.DISK_FULL)
+        with self.database.reading() as session:
+            write_spec(session, runs.get(session, self.run.id), self.job.folder)
+        (self.job.folder / SUBMISSION).write_text(self.launcher.submission(self.job), encoding="utf-8")
+        self._renew()
+        return self.launcher.submit(self.job)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Whether nobody else submits this run: not even one that was stopped for so long that its token is void."""
+        with (self.job.folder / "submitting").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+            else:
+                yield True
+
+    def _carry(self, state: State) -> None:
+        """Moves everything that is new in the folder to the database, a piece a transaction with how far that is."""
+        with self.database.reading() as session:
+            kept = runs.log_size(session, self.run.id)
+        reader = Reader(self.job.folder, records=self.run.records_read, log=self.run.log_read, kept=kept)
+        phase = WAITS if state.phase is Phase.QUEUED else ""
+        told = {"phase": phase} if phase or self.run.phase == WAITS else {}
+        for _ in range(MOST_PIECES):
+            before, piece = reader.positions, reader.read()
+            records_read, log_read = reader.positions
+            with self.database.writing() as session:
+                runs.renew(session, self.run.id, self.token, records_read=records_read, log_read=log_read,
+                           **told | piece.progress)  # fmt: skip
+                runs.append(session, self.run.id, piece.records, piece.printed)
+            if reader.positions == before:
+                return
+            told = {}
+
+    def _conclude(self, state: State, *, cancelled: bool) -> None:
+        """Ends the run as its job ended; one whose job was lost is submitted again, unless it had done everything."""
+        done = is_complete(self.job.folder / MODEL) and (self.job.folder / outcomes.RESULT).exists()
+        if cancelled:
+            self._finish(RunState.CANCELLED)
+        elif state.phase is Phase.LOST and not done:
+            with self.database.writing() as session:
+                engine_runs.submit_again(session, self.run.id, self.token)
+        else:
+            status = state.status if state.phase is Phase.ENDED else 0
+            outcomes.conclude(self.database, self.job.folder, self.run.id, self.token, status, cancelled=False)
+
+    def _finish(self, state: RunState) -> None:
+        with self.database.writing() as session:
+            runs.finish(session, self.run.id, self.token, state)
+
+    def _renew(self, **values: Any) -> bool:
+        """Holds the run; returns whether a cancel was asked for."""
+        with self.database.writing() as session:
+            return runs.renew(session, self.run.id, self.token, **values)
