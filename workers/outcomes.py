@@ -38,7 +38,7 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
     """Writes the end of the run, with the model it made; raises LostRunError where it is no longer this worker's."""
     model = folder / MODEL
     whole = is_complete(model)
-    succeeded = status == 0 and not cancelled and (whole or "dry_run" in _read(folder / "result.json"))
+    succeeded = status == 0 and not cancelled and (whole or "dry_run" in _read(folder / RESULT))
     sha256, more = "", {}
     if succeeded and whole:
         with holding(database, run_id, token, HEARTBEAT_S):

@@ -31,8 +31,8 @@ class Settings(BaseSettings):
         "development", description="production refuses to start with anything left open"
     )
 
-    launchers_file: Path | None = Field(
-        None,
+    launchers_file: str = Field(
+        "",
         validation_alias="ZHONGJING_LAUNCHERS",
         description="File that says what else than this machine may carry runs; empty: launchers.toml in home",
     )
@@ -65,7 +65,7 @@ class Settings(BaseSettings):
     @property
     def launchers(self) -> Path:
         """Where the launchers are configured."""
-        return (self.launchers_file or self.home / "launchers.toml").resolve()
+        return Path(self.launchers_file or self.home / "launchers.toml").resolve()
 
     @property
     def snapshots(self) -> Path:
