@@ -10,6 +10,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
 from transformers import set_seed
 
 from rlhf.config import PpoConfig
@@ -21,6 +24,7 @@ from rlhf.sampling import SamplingRule, sample
 from rlhf.sequences import Encoder, fit
 
 SAMPLES = "samples.jsonl"
+PENALTY = 0.01
 SIDES: dict[str, Adapter] = {"before": "reference", "after": "policy"}
 
 
@@ -54,9 +58,30 @@ def compare(
     rows.sort(key=lambda row: -abs(row["after"]["score"] - row["before"]["score"]))
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     (folder / SAMPLES).write_text(text, encoding="utf-8")
-    wins = [row["after"]["score"] > row["before"]["score"] for row in rows]
+    wins = np.array([(1 + np.sign(row["after"]["score"] - row["before"]["score"])) / 2 for row in rows])
+    longer = np.array([row["after"]["tokens"] - row["before"]["tokens"] for row in rows], dtype=float)
     measured = {f"{what}_{name}": value for name, side in sides.items() for what, value in side.means().items()}
-    return {"compared_prompts": len(rows), "win_rate": float(np.mean(wins)), **measured}
+    won = {"win_rate": float(wins.mean()), "win_rate_at_equal_length": at_equal_length(wins, longer)}
+    return {"compared_prompts": len(rows), **won, **measured}
+
+
+def at_equal_length(wins: NDArray[np.float64], longer: NDArray[np.float64]) -> float:
+    """The win rate that is left where both answers have the same length.
+
+    wins (N,) 1, 0, or 0.5 for equal scores; longer (N,) by how many tokens the answer after is longer. A logistic
+    regression of winning on the difference in length, read where that is 0; the small penalty keeps it finite where
+    length decides everything. Source: Dubois et al. 2024 (length-controlled AlpacaEval), equation 2, one model pair.
+    """
+    spread = longer.std()
+    if spread == 0:
+        return float(wins.mean())
+    design = np.column_stack([np.ones_like(longer), np.tanh(longer / spread)])
+
+    def cost(weights: NDArray[np.float64]) -> float:
+        logits = design @ weights
+        return float((np.logaddexp(0, logits) - wins * logits).sum() + PENALTY * (weights**2).sum())
+
+    return float(expit(minimize(cost, np.zeros(2)).x[0]))
 
 
 @dataclass(frozen=True)

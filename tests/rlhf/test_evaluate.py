@@ -200,7 +200,7 @@ def test_a_policy_is_evaluated_beside_the_base_that_it_started_from(
     with_it = evaluated(tmp_path / "with", policy=policy, **paths)
     more = with_it.keys() - without.keys()
     measured = {f"{what}_{side}" for what in ("score", "tokens", "ended", "kl") for side in ("before", "after")}
-    assert more == {"compared_prompts", "win_rate", *measured}
+    assert more == {"compared_prompts", "win_rate", "win_rate_at_equal_length", *measured}
     assert with_it["accuracy"] == without["accuracy"]
     assert with_it["kl_before"] == 0
     assert with_it["kl_after"] > 0.1
