@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from rlhf.checkpoints import CheckpointError
 
-CHUNK_ELEMENTS = 2**25
-"""Logits that stand in memory at once."""
+CHUNK_ELEMENTS = {"cpu": 2**24, "cuda": 2**27}
+"""Logits that stand in memory at once, by kind of device: 64 MB, 512 MB."""
 
 HEAD_TOLERANCE = 0.02
 """Relative to the largest logit: half precision rounds where ours does not."""
@@ -79,7 +79,7 @@ def token_log_probs(
     The logits of at most ``chunk`` tokens are in memory at once, in the backward pass as in the forward; by default
     as many as CHUNK_ELEMENTS allows. The head takes no gradient.
     """
-    chunk = chunk or max(CHUNK_ELEMENTS // len(head.weight), 1)
+    chunk = chunk or max(CHUNK_ELEMENTS.get(hidden.device.type, 2**24) // len(head.weight), 1)
     return _TokenLogProbs.apply(hidden, targets, head, temperature, chunk)  # type: ignore[no-untyped-call]
 
 
@@ -96,13 +96,14 @@ class _TokenLogProbs(torch.autograd.Function):
             part = slice(start, start + chunk)
             logits, wanted = head.logits(hidden[part]), targets[part, None]
             slope = None if derivative is None else head.slope(logits)
-            logits = logits.div_(temperature)
-            logits = logits.sub_(logits.logsumexp(-1, keepdim=True))
-            found[part] = logits.gather(-1, wanted).squeeze(-1)
+            logits = logits if temperature == 1 else logits.div_(temperature)
+            chosen, top = logits.gather(-1, wanted), logits.amax(-1, keepdim=True)
+            odds = logits.sub_(top).exp_()  # the probabilities, but for their total
+            total = odds.sum(-1, keepdim=True)
+            found[part] = (chosen - top - total.log()).squeeze(-1)
             if derivative is not None:
-                by_logits = logits.exp_().neg_()
-                by_logits.scatter_add_(-1, wanted, torch.ones_like(wanted, dtype=by_logits.dtype))
-                derivative[part] = head.pull_back(by_logits, slope).div_(temperature)
+                by_logits = odds.scatter_add_(-1, wanted, -total)  # p - onehot(target), times the total
+                derivative[part] = head.pull_back(by_logits, slope) / (-temperature * total)
         ctx.save_for_backward(derivative)
         return found
 
