@@ -5,7 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check browser pictures bench format clean
+.PHONY: demo test check browser pictures bench bench-train format clean
 
 demo: $(READY)  ## set up, then the whole method once; goes on serving at 127.0.0.1:8000
 	$(RUN)/zhongjing demo
@@ -27,6 +27,10 @@ pictures: $(READY) browser  ## the pictures of the README again, from a demonstr
 
 bench: $(READY)  ## what web and data can take, a JSON object a line; QUICK=1 for a look, ARGS=--seed=1 for others
 	@$(RUN)/python -m bench $(if $(QUICK),--quick) $(ARGS)
+
+bench-train: $(READY)  ## training beside its peers and through faults: DATA=… a file of CMtMedQA's format; QUICK=1 for a look
+	@test -n "$(DATA)" || { echo "Name the dialogues to train on: make bench-train DATA=cmtmedqa_test.json"; exit 2; }
+	@$(RUN)/python -m bench --data $(DATA) $(if $(QUICK),--quick) $(ARGS)
 
 format: $(READY)
 	$(RUN)/ruff format .

@@ -34,7 +34,7 @@ from rlhf.data import Prompt
 from rlhf.sequences import Encoder, fit
 
 Responses = Literal["independent", "graded"]
-MICRO_BATCHES = (1, 2, 4, 8)
+MICRO_BATCHES = (2, 4, 8)
 LOSSES_MAY_DIFFER = 1e-3
 TARGETS = {"independent": 10.0, "graded": 12.0}
 

@@ -57,7 +57,6 @@ def plan(
     base: Annotated[str | None, typer.Option(help="Folder of the base model, or 0.5B, 1.5B, 7B or 13B")] = None,
     gpu: Annotated[str | None, typer.Option(help="Name of a GPU, or its memory in GB; by default several")] = None,
     gpus: Annotated[int | None, typer.Option(help="Processes, one on each GPU", min=1)] = None,
-    zero2: Annotated[bool, typer.Option("--zero2", help="Share gradients and optimiser between the GPUs")] = False,
     snapshot: Annotated[Path | None, typer.Option(help="Folder of a frozen campaign, to count its tokens")] = None,
     config: Annotated[Path | None, typer.Option(help="TOML file with a section for the stage")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="name=value, over the file")] = None,
@@ -67,7 +66,7 @@ def plan(
     from rlhf.refusals import REFUSALS
 
     settings, filed = _settings(stage.value, config, change), Meant.by(config)
-    meant = replace(filed, gpu=gpu or filed.gpu, gpus=gpus or filed.gpus, zero2=zero2 or filed.zero2)
+    meant = replace(filed, gpu=gpu or filed.gpu, gpus=gpus or filed.gpus)
     try:
         for line in said(base, settings, meant, snapshot):
             typer.echo(line)

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Parallel = Literal["ddp", "zero2"]
 Attending = Literal["auto", "sdpa", "eager", "flex_attention"]
 
 
@@ -63,6 +64,10 @@ class Optimising(Settings):
     spike_factor: float = Field(8.0, gt=1, description="A gradient so many times the running norm is a spike")
     spike_rate_factor: float = Field(0.5, gt=0, le=1, description="What a spike multiplies the learning rate by")
     gradient_checkpointing: bool = Field(False, description="Recompute activations: less memory, but slower")
+    parallel: Parallel = Field(
+        "ddp",
+        description="What several processes divide: the turns (ddp), or gradients and optimiser too (zero2, DeepSpeed)",
+    )
     save_every: int = Field(50, ge=1, description="Steps between checkpoints")
     log_every: int = Field(1, ge=1, description="Steps between metrics")
 

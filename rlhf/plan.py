@@ -103,13 +103,12 @@ class Plan:
         return "fits" if share <= COMFORTABLE else "tight" if share <= 1 else "too large"
 
 
-def plan(shape: Shape, settings: Settings, *, gpus: int = 1, zero: bool = False, on_gpu: bool = True) -> Plan:
+def plan(shape: Shape, settings: Settings, *, gpus: int = 1, on_gpu: bool = True) -> Plan:
     """What one process of a stage takes, at the settings' full lengths and batches.
 
-    ``zero`` shares gradients and optimiser over ``gpus`` processes (ZeRO-2); without it each has all of them, and on
-    one GPU it changes nothing.
+    Settings with ZeRO-2 share gradients and optimiser over ``gpus`` processes; without it each has all of them.
     """
-    shared_by = gpus if zero else 1
+    shared_by = gpus if isinstance(settings, Optimising) and settings.parallel == "zero2" else 1
     return Plan(tuple(part for part in _parts(shape, settings, shared_by, on_gpu=on_gpu) if part.bytes))
 
 

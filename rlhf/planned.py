@@ -50,12 +50,11 @@ def _encoder(base: str | None) -> Encoder:
 
 @dataclass(frozen=True)
 class Meant:
-    """What a settings file is for, as its section ``for`` says: a size, a GPU, how many, and whether with ZeRO-2."""
+    """What a settings file is for, as its section ``for`` says: a size, a GPU, how many."""
 
     size: str | None = None
     gpu: str | None = None
     gpus: int = 1
-    zero2: bool = False
 
     @classmethod
     def by(cls, file: Path | None) -> Meant:
@@ -67,7 +66,7 @@ def said(base: str | None, settings: Settings, meant: Meant, snapshot: Path | No
     """The lines of the answer; raises DataError where the question makes no sense."""
     base, gpus = base or meant.size, meant.gpus
     shape = shape_named(base, settings)
-    found = plan(shape, settings, gpus=gpus, zero=meant.zero2)
+    found = plan(shape, settings, gpus=gpus)
     yield f"{settings.stage}: {shape.parameters:,} parameters, on each of {gpus} GPU" + ("s" if gpus > 1 else "")
     yield from (f"  {part.what:<32}{_gb(part.bytes):>10}  {part.when}" for part in found.parts)
     yield f"  {'most at one time':<32}{_gb(found.peak):>10}"

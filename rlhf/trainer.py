@@ -15,6 +15,7 @@ from rlhf import checkpoints
 from rlhf.checkpoints import Lineage
 from rlhf.config import ConfigError, Optimising
 from rlhf.records import N_, Records
+from rlhf.sharding import sharded
 from rlhf.stage import processes
 
 TRAINER_STATE = "trainer_state.json"
@@ -60,6 +61,7 @@ def common_arguments(config: Optimising, folder: Path, micro_batch_size: int) ->
         "remove_unused_columns": False,
         "report_to": "none",
         "disable_tqdm": True,
+        **sharded(config.parallel),
     }
 
 
@@ -99,6 +101,8 @@ class StageTrainer:
     settings: Optimising
     _norm_average: float | None = None
     _norms_seen: int = 0
+    _decided: tuple[int, float] | None = None
+    _watched: Any = None
 
     def begin(self, run_folder: Path, records: Records, lineage: Lineage, settings: Optimising, phase: str) -> None:
         """Ties the trainer to its run; to be called once, after construction."""
@@ -171,14 +175,41 @@ class StageTrainer:
         """Clips, then mends a spike: skips a step that is not finite, halves one far beyond the running norm."""
         trainer: Any = self
         norm = super()._clip_grad_norm(model)  # type: ignore[misc]
-        value = float(norm)
-        if not math.isfinite(value):
-            self._skip_step(trainer)
-        elif self._is_spike(value):
-            self._halve_step(trainer, value)
-        else:
-            self._remember(value)
+        if not trainer.is_deepspeed_enabled:
+            _mend(trainer.optimizer.param_groups, self._share_of(float(norm)))
         return norm
+
+    def create_optimizer(self, model: Any = None) -> Any:
+        """The library's, which may be asked for it twice.
+
+        DeepSpeed clips inside its step and says the norm after it: there a step is mended as it begins.
+        """
+        trainer: Any = self
+        optimizer = super().create_optimizer(model)  # type: ignore[misc]
+        if trainer.is_deepspeed_enabled and self._watched is not optimizer:
+            optimizer.register_step_pre_hook(self._mend_shard)
+            self._watched = optimizer
+        return optimizer
+
+    def _mend_shard(self, optimizer: Any, *_args: Any) -> None:
+        """DeepSpeed steps once for each group of parameters; what becomes of a step is decided once for all."""
+        trainer: Any = self
+        step = trainer.state.global_step
+        if self._decided is None or self._decided[0] != step:
+            self._decided = (step, self._share_of(float(trainer.deepspeed.optimizer._global_grad_norm)))
+        _mend(optimizer.param_groups, self._decided[1])
+
+    def _share_of(self, norm: float) -> float:
+        """How much of a step's gradient is used: all, half where it is a spike, nothing where it is not finite."""
+        trainer: Any = self
+        if not math.isfinite(norm):
+            self.records.event("step skipped", trainer.state.global_step, reason=N_("the gradient is not finite"))
+            return 1.0 if trainer.accelerator.scaler is not None else 0.0  # a loss scaler skips by itself, and halves
+        if self._is_spike(norm):
+            self._lower_rate(trainer, norm)
+            return 0.5
+        self._remember(norm)
+        return 1.0
 
     def _is_spike(self, norm: float) -> bool:
         warm = self._norm_average is not None and self._norms_seen >= WARM_AFTER
@@ -189,22 +220,19 @@ class StageTrainer:
         before = norm if self._norm_average is None else self._norm_average
         self._norm_average = SMOOTHING * before + (1 - SMOOTHING) * norm
 
-    def _skip_step(self, trainer: Any) -> None:
-        """Without gradients the optimiser changes nothing; a loss scaler halves its scale by itself."""
-        self.records.event("step skipped", trainer.state.global_step, reason=N_("the gradient is not finite"))
-        if trainer.accelerator.scaler is None:
-            for group in trainer.optimizer.param_groups:
-                for parameter in group["params"]:
-                    parameter.grad = None
-
-    def _halve_step(self, trainer: Any, norm: float) -> None:
-        for group in trainer.optimizer.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad.mul_(0.5)
-        scheduler = trainer.lr_scheduler
+    def _lower_rate(self, trainer: Any, norm: float) -> None:
+        scheduler = getattr(trainer.lr_scheduler, "scheduler", trainer.lr_scheduler)  # DeepSpeed's stands around it
         factor = self.settings.spike_rate_factor
         scheduler.base_lrs = [rate * factor for rate in scheduler.base_lrs]
         self.records.event(
             "gradient spike", trainer.state.global_step, norm=norm, running_norm=self._norm_average, rate_factor=factor
         )
+
+
+def _mend(groups: list[dict[str, Any]], share: float) -> None:
+    """Leaves a share of the gradients; without gradients the optimiser changes nothing."""
+    for parameter in (each for group in groups for each in group["params"] if each.grad is not None):
+        if share == 0.0:
+            parameter.grad = None
+        elif share < 1.0:
+            parameter.grad.mul_(share)

@@ -66,14 +66,14 @@ def test_every_shipped_config_fits_what_it_is_for(file: Path) -> None:
     made = PretrainConfig.read(file)
     for stage in stages:
         shape = SIZES[meant.size] if meant.size else new_shape(made)
-        found = plan(shape, CONFIGS[stage].read(file), gpus=meant.gpus, zero=meant.zero2)
+        found = plan(shape, CONFIGS[stage].read(file), gpus=meant.gpus)
         assert found.verdict(memory_named(meant.gpu)) == "fits", (stage, found.peak / 1e9)
 
 
 def test_a_config_that_packs_too_much_is_found_out() -> None:
     [file] = [file for file in FILES if file.stem == "paper"]
     crowded = RewardConfig.read(file, {"pack_tokens": 65536})
-    assert plan(SIZES["13B"], crowded, gpus=4, zero=True).verdict(80) != "fits"
+    assert plan(SIZES["13B"], crowded, gpus=4).verdict(80) != "fits"
 
 
 def test_the_papers_settings_are_the_papers() -> None:
@@ -81,7 +81,7 @@ def test_the_papers_settings_are_the_papers() -> None:
     for config in (SftConfig, RewardConfig, PpoConfig):
         read = config.read(file)
         assert (read.dtype, read.max_length, read.lora_dropout) == ("float16", 4096, 0.1)
-    deepspeed = json.loads(file.with_name("paper-zero2.json").read_text(encoding="utf-8"))
+    deepspeed = json.loads(file.with_name("zero2.json").read_text(encoding="utf-8"))
     assert deepspeed["zero_optimization"]["stage"] == 2
     assert "optimizer" not in deepspeed  # the trainers make their own
 

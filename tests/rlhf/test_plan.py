@@ -114,7 +114,8 @@ def test_a_tenth_of_a_gpu_is_left_for_what_nobody_counts(gigabytes: int, verdict
 
 
 def test_only_what_adam_needs_is_shared_between_processes() -> None:
-    alone, shared = (plan(LLAMA_13B, PPO_13B, gpus=4, zero=zero).parts for zero in (False, True))
+    sharing = PPO_13B.model_copy(update={"parallel": "zero2"})
+    alone, shared = (plan(LLAMA_13B, each, gpus=4).parts for each in (PPO_13B, sharing))
     assert {a.what for a, s in zip(alone, shared, strict=True) if a.bytes != s.bytes} == {OPTIMISER}
     [whole], [part] = ([p.bytes for p in parts if p.what == OPTIMISER] for parts in (alone, shared))
     assert part * 4 == whole

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,9 @@ import torch
 from safetensors.torch import load_file
 
 from annotation import snapshot
+from rlhf import sharding
 from rlhf.__main__ import SPEC
+from rlhf.config import ConfigError
 from rlhf.records import FILE, read_rows
 from tests.conftest import wait_for
 from tests.rlhf.material import turn_row
@@ -43,10 +46,14 @@ def train(stage: str, out: Path, processes: int, **paths: Path) -> subprocess.Co
     return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
 
-def launch(out: Path, processes: int, **paths: Path) -> None:
+def launch(out: Path, processes: int, parallel: str, **paths: Path) -> None:
     """A reward run, launched as the worker launches one on this machine."""
     out.mkdir()
-    spec = {"stage": "reward", "paths": {name: str(path) for name, path in paths.items()}, "config": CHANGES}
+    spec = {
+        "stage": "reward",
+        "paths": {name: str(path) for name, path in paths.items()},
+        "config": {**CHANGES, "parallel": parallel},
+    }
     (out / SPEC).write_text(json.dumps(spec), encoding="utf-8")
     launcher = Local(processes)
     process = launcher.submit(Job(1, 0, out))
@@ -55,8 +62,12 @@ def launch(out: Path, processes: int, **paths: Path) -> None:
     assert launcher.state(process).status == 0, (out / "log.txt").read_text(encoding="utf-8")[-3000:]
 
 
+WITH_DEEPSPEED = pytest.mark.skipif(find_spec("deepspeed") is None, reason="DeepSpeed is not installed")
+
+
 @pytest.mark.training
-def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("parallel", ["ddp", pytest.param("zero2", marks=WITH_DEEPSPEED)])
+def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_path: Path, parallel: str) -> None:
     """Step for step the same loss; the weights differ by what Adam makes of gradients that are nearly zero.
 
     Every third turn was disputed and counts less, so that the processes of a step have different shares of its divisor.
@@ -68,7 +79,7 @@ def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_pa
     weights, results, losses = [], [], []
     for processes in (1, 2):
         out = tmp_path / str(processes)
-        launch(out, processes, base=base, snapshot=tmp_path / "s")
+        launch(out, processes, parallel if processes > 1 else "ddp", base=base, snapshot=tmp_path / "s")
         weights.append(load_file(out / "model" / "adapter_model.safetensors"))
         losses.append([row["values"]["loss"] for row in read_rows(out / FILE) if "loss" in row.get("values", {})])
         results.append(json.loads((out / "result.json").read_text(encoding="utf-8")))
@@ -79,6 +90,17 @@ def test_two_processes_train_the_reward_model_that_one_trains(base: Path, tmp_pa
         torch.testing.assert_close(weights[1][name], alone, rtol=1e-3, atol=1e-4)
     assert results[0]["steps"] == results[1]["steps"] == 2
     assert results[0]["accuracy"] == results[1]["accuracy"]
+
+
+@pytest.mark.training
+@pytest.mark.parametrize(
+    ("installed", "sentence"), [(True, "start it with torchrun"), (False, "pip install deepspeed")]
+)
+def test_zero_that_cannot_be_says_what_to_do(monkeypatch: pytest.MonkeyPatch, installed: bool, sentence: str) -> None:
+    monkeypatch.setattr(sharding, "find_spec", lambda _name: installed or None)
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    with pytest.raises(ConfigError, match=sentence):
+        sharding.sharded("zero2")
 
 
 @pytest.mark.training

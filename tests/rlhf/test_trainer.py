@@ -19,9 +19,13 @@ class Clips:
     """Stands for the library's trainer: returns the norm before clipping."""
 
     norms: list[float]
+    optimizer: torch.optim.Optimizer
 
     def _clip_grad_norm(self, _model: Any) -> torch.Tensor:
         return torch.tensor(self.norms.pop(0))
+
+    def create_optimizer(self, _model: Any = None) -> torch.optim.Optimizer:
+        return self.optimizer
 
 
 class Trainer(StageTrainer, Clips):
@@ -31,6 +35,7 @@ class Trainer(StageTrainer, Clips):
         self.optimizer = torch.optim.SGD([self.parameter], lr=1.0)
         self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda _: 1.0)
         self.accelerator = SimpleNamespace(scaler=None)
+        self.is_deepspeed_enabled = False
         self.state = SimpleNamespace(global_step=0)
         self.records, self.settings = Records(folder), SftConfig(spike_factor=5.0, spike_rate_factor=0.5)
         self.folder = folder
@@ -58,6 +63,25 @@ def test_a_spike_is_halved_and_lowers_the_rate(tmp_path: Path) -> None:
     assert trainer.events() == ["gradient spike"]
     assert torch.equal(trainer.parameter.grad, torch.full((2,), 0.5))
     assert trainer.lr_scheduler.base_lrs == [0.5]
+
+
+def test_under_deepspeed_a_spike_is_halved_once_in_the_step_of_each_group(tmp_path: Path) -> None:
+    """It clips inside its step, steps once a group of parameters, and asks for the optimiser twice."""
+    trainer = Trainer(tmp_path, [])
+    trainer.is_deepspeed_enabled = True
+    trainer.deepspeed = SimpleNamespace(optimizer=SimpleNamespace(_global_grad_norm=50.0))
+    trainer._norm_average, trainer._norms_seen = 1.0, WARM_AFTER
+    groups = [{"params": [torch.nn.Parameter(torch.ones(1))]} for _ in range(2)]
+    trainer.optimizer = torch.optim.SGD(groups, lr=1.0)
+    trainer.create_optimizer()
+    trainer.create_optimizer()
+    whole = trainer.optimizer.param_groups
+    for group in whole:
+        group["params"][0].grad = torch.ones(1)
+        trainer.optimizer.param_groups = [group]
+        trainer.optimizer.step()
+    assert [group["params"][0].item() for group in whole] == [0.5, 0.5]
+    assert trainer.events() == ["gradient spike"]
 
 
 def test_a_spike_does_not_become_what_is_usual(tmp_path: Path) -> None:
