@@ -278,6 +278,21 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
         return self
 
 
+class BestOfNConfig(Sampling):
+    """Best of n: what the reward model scores highest, as a file to fine-tune on. Started at the command line."""
+
+    stage: ClassVar[str] = "best_of_n"
+
+    responses: int = Field(8, ge=2, le=64, description="Responses to each prompt, of which the best is kept")
+    keep_share: float = Field(
+        1.0, gt=0, le=1, description="Share of the prompts that are kept: those whose best response scores highest"
+    )
+    max_length: int = Field(4096, ge=16, description="Tokens of a sequence with its history; longer ones are cut")
+    despite_gate: bool = Field(
+        False, description="Run even if the reward model does not beat 'the longer answer wins' beyond its interval"
+    )
+
+
 class EvaluateConfig(Sampling):
     """Measuring checkpoints on what no training has seen and nothing selects on."""
 
@@ -318,6 +333,7 @@ CONFIGS: dict[str, type[Settings]] = {
         GenerateConfig,
         RewardConfig,
         PpoConfig,
+        BestOfNConfig,
         EvaluateConfig,
         ScoreConfig,
     )

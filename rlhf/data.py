@@ -236,6 +236,14 @@ def read_prompts(file: Path) -> list[Prompt]:
     return found
 
 
+def prompts_to_train_on(snapshot: Snapshot | None, data: Path | None) -> list[Prompt]:
+    """The prompts of the training dialogues, and those of a registered file if one is given, each once."""
+    found = [turn.prompt for turn in snapshot.part("train")] if snapshot else []
+    if data is not None:
+        found += read_prompts(data)
+    return list(dict.fromkeys(found))
+
+
 def _spoken(messages: Sequence[dict[str, str]]) -> tuple[str | None, list[str]]:
     texts = [message["content"] for message in messages]
     if messages and messages[0]["role"] == "system":

@@ -23,7 +23,7 @@ from rlhf.answered import Answered, Laid, lay
 from rlhf.attention import Attention
 from rlhf.compare import compare
 from rlhf.config import PpoConfig
-from rlhf.data import Prompt, Snapshot, read_prompts
+from rlhf.data import prompts_to_train_on
 from rlhf.engines import engine_of
 from rlhf.losses import adapted, policy_loss_sum, value_loss_sum
 from rlhf.quartet import Quartet
@@ -218,7 +218,7 @@ def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
     snapshot = stage.snapshot()
 
     # 1. Prompts apart from what validates and reports.
-    prompts = training_prompts(snapshot, stage.optional("data"))
+    prompts = prompts_to_train_on(snapshot, stage.optional("data"))
     room = max(config.max_length - config.max_new_tokens, config.max_length // 2)
     ids = [fit(encoder, prompt, (), room).prompt for prompt in prompts]
 
@@ -241,14 +241,6 @@ def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
             tokenizer.save_pretrained(str(folder))
             stage.lineage(config, step=trainer.state.global_step).write(folder)
     return result | compare(quartet, encoder, snapshot.part("report"), config, stage.folder, stage.records)
-
-
-def training_prompts(snapshot: Snapshot, data: Path | None) -> list[Prompt]:
-    """The prompts of the training dialogues, and those of a registered file if one is given, each once."""
-    found = [turn.prompt for turn in snapshot.part("train")]
-    if data is not None:
-        found += read_prompts(data)
-    return list(dict.fromkeys(found))
 
 
 def _rollouts(config: PpoConfig, prompts: int) -> int:

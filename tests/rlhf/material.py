@@ -54,12 +54,17 @@ def scores_alone(model: Any, sequences: Sequence[Sequence[int]]) -> list[float]:
 
 def four_networks(base: Path, folder: Path, config: PpoConfig) -> Quartet:
     """Policy, reference, reward model and critic that say different things; ``folder`` takes the reward model."""
-    torch.manual_seed(1)
-    lora = networks.lora(config, "SEQ_CLS", modules_to_save=["score"])
-    networks.with_adapter(networks.load_scorer(base, "float32", 0), lora).save_pretrained(str(folder))
-    networks.write_scale(folder, 0.0, 1.0)
+    reward_model_in(folder, base, config)
     quartet = Quartet(base, None, folder, config)
     for name, weight in quartet.model.named_parameters():
         if "lora_B" in name and ".reference." not in name:
             torch.nn.init.normal_(weight, std=0.3)
     return quartet
+
+
+def reward_model_in(folder: Path, base: Path, config: PpoConfig) -> None:
+    """A reward model that nobody trained, saved as any other."""
+    torch.manual_seed(1)
+    lora = networks.lora(config, "SEQ_CLS", modules_to_save=["score"])
+    networks.with_adapter(networks.load_scorer(base, "float32", 0), lora).save_pretrained(str(folder))
+    networks.write_scale(folder, 0.0, 1.0)

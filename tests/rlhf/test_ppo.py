@@ -16,7 +16,7 @@ from rlhf import checkpoints, networks, ppo, reward, sft
 from rlhf.answered import Answered, Laid, in_rows
 from rlhf.checkpoints import CheckpointError
 from rlhf.config import PpoConfig, RewardConfig, SftConfig
-from rlhf.data import DataError, Prompt, Snapshot
+from rlhf.data import DataError, Prompt, Snapshot, prompts_to_train_on
 from rlhf.engines import Generate
 from rlhf.quartet import Quartet
 from rlhf.records import Records, read_rows
@@ -268,7 +268,7 @@ def test_a_policy_may_start_where_another_ppo_run_ended(
 def test_prompts_are_apart_from_what_validates_and_reports(snapshot_folder: Path) -> None:
     snapshot = Snapshot.load(snapshot_folder)
     held_out = {t.prompt for t in (*snapshot.part("validation"), *snapshot.part("report"))}
-    assert not held_out & set(ppo.training_prompts(snapshot, None))
+    assert not held_out & set(prompts_to_train_on(snapshot, None))
 
 
 def test_the_policy_that_comes_out_is_an_ordinary_adapter(finished: tuple[Path, dict[str, Any]], base: Path) -> None:

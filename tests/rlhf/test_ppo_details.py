@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from rlhf.config import PpoConfig
+from rlhf.config import BestOfNConfig, PpoConfig
 
 ROOT = Path(__file__).parents[2]
 LIST = (ROOT / "docs" / "ppo.md").read_text(encoding="utf-8")
@@ -23,5 +23,6 @@ def test_every_detail_names_a_test_that_exists() -> None:
 
 def test_every_setting_that_a_detail_names_exists() -> None:
     named = re.findall(r"`([a-z_]+)`", LIST)
+    settings = PpoConfig.model_fields.keys() | BestOfNConfig.model_fields.keys()
     engines = {"generate", "continuous", "vllm"}
-    assert {name for name in named if not name.startswith("test_")} - PpoConfig.model_fields.keys() == engines
+    assert {name for name in named if not name.startswith("test_")} - settings == engines
