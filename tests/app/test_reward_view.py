@@ -93,6 +93,25 @@ def test_an_evaluation_of_an_earlier_version_is_shown_as_far_as_it_goes(
     assert not any(f'id="{each}"' in page.text for each in ("orders", "calibration", "shortcuts", "by-ability"))
 
 
+def test_an_evaluation_of_nothing_and_one_of_fewer_pairs_say_so(
+    admin: TestClient, database: Database, frozen: int
+) -> None:
+    figures = {"top1": NO, "tau": NO}
+    nothing = {
+        "turns": 0, "accuracy": NO, "longer_wins": NO, "experts_agree": NO, "by_gap": {},
+        "orders": {"model": figures, "longer": figures, "experts": figures},
+        "calibration": {"temperature": None, "pairs": 0, "fitted_on": 0, "raw": None, "fitted": None},
+        "length": dict.fromkeys(evaluation()["length"]),
+        "boilerplate": {"n": 0, "mean": None, "scored_above": NO, "settled_above": NO}, "disagreements": [],
+    }  # fmt: skip
+    admin.cookies.set("locale", "en")
+    page = admin.get(f"/admin/runs/{done(database, frozen, nothing, seed=0)}")
+    assert "On 0 pairs of 0 turns" in page.text
+    assert 'class="curves"' not in page.text
+    fewer = evaluation() | {"experts_agree_by_gap": {"2": share(0.75, 17)}}
+    assert "n = 17" in admin.get(f"/admin/runs/{done(database, frozen, fewer, seed=1)}").text
+
+
 def test_runs_that_differ_in_their_seed_alone_are_set_side_by_side(
     admin: TestClient, database: Database, frozen: int
 ) -> None:

@@ -13,18 +13,14 @@ from annotation.store import data_sets, runs, scores, snapshots
 from annotation.store.runs import NewRun
 from annotation.store.scores import Scored
 from annotation.tables import Turn
+from tests.app.test_reward_view import evaluation
 from tests.browser.desk import Desk
 
 SETTINGS = {"learning_rate": 0.002, "epochs": 4.0}
-SHARE = {"value": 0.74, "low": 0.68, "high": 0.8, "n": 214}
 TOLD: dict[RunKind, dict[str, Any]] = {
     RunKind.PRETRAIN: {"loss": 1.25, "steps": 120},
     RunKind.REWARD: {
-        "accuracy": SHARE,
-        "experts_agree": SHARE,
-        "longer_wins": SHARE,
-        "by_gap": {"1": SHARE, "2": SHARE},
-        "by_ability": {"1": SHARE, "9": SHARE},
+        **evaluation(),
         "disagreements": [
             {"dialogue": "agreed", "number": 1, "split": "report", "better": 0, "worse": 1, "provenance": "agreed",
              "ability": 1, "margin": 1.7},
