@@ -12,7 +12,7 @@ import torch
 from rlhf import best_of_n, checkpoints, networks
 from rlhf.config import BestOfNConfig, PpoConfig
 from rlhf.data import DataError, Snapshot, prompts_to_train_on, read_dialogues
-from rlhf.records import Records
+from rlhf.records import Records, read_rows
 from rlhf.rollout import grouped
 from rlhf.sequences import Encoder
 from rlhf.stage import Stage
@@ -55,9 +55,7 @@ def test_what_is_written_is_to_fine_tune_on_and_answers_the_training_prompts(
     assert (result["prompts"], result["kept"] + result["none_ended"]) == (8, 8)
     assert len(dialogues) == result["kept"] > 4
     assert {each.exchanges[-1][1] for each in dialogues} <= {POLITE, PLAIN}
-    scores = [
-        json.loads(row)["score"] for row in (tmp_path / checkpoints.MODEL / best_of_n.FILE).open(encoding="utf-8")
-    ]
+    scores = [row["score"] for row in read_rows(tmp_path / checkpoints.MODEL / best_of_n.FILE)]
     assert result["score_of_kept"] == pytest.approx(sum(scores) / len(scores), abs=1e-3)
 
 
