@@ -124,7 +124,7 @@ def killed_at(process: subprocess.Popen[bytes], folder: Path, where: str, draw: 
     until = draw.uniform(0, STARTING_S) if where == "anywhere" else float("inf")
     due: Callable[[], bool] = {
         "anywhere": lambda: time.monotonic() - started > until or last_step(folder) > known + steps,
-        "save": lambda: any(folder.glob(".*.writing")),
+        "save": lambda: saving(folder),
         "step": lambda: last_step(folder) >= known + steps,
     }.get(where, lambda: last_step(folder) > known and phase(folder) == where)
     while not due():
@@ -136,7 +136,12 @@ def killed_at(process: subprocess.Popen[bytes], folder: Path, where: str, draw: 
     process.kill()
     if process.wait() != -9:
         return ""
-    return "while saving" if any(folder.glob(".*.writing")) else phase(folder) if where != "anywhere" else where
+    return "while saving" if saving(folder) else phase(folder) if where != "anywhere" else where
+
+
+def saving(folder: Path) -> bool:
+    """Whether a checkpoint, or the finished model, is half written."""
+    return any(folder.glob(".*.writing")) or any(folder.glob("*/.*.writing"))
 
 
 def differences(calm: Path, shaken: Path) -> list[str]:
