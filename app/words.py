@@ -273,6 +273,7 @@ WORDS = {
     "stopped early": N_("stopped early, for it got no better"),
     "resumed": N_("resumed"),
     "layout": N_("how sequences are laid out"),
+    "texts attend to each other": N_("texts attend to each other"),
     "sequences cut": N_("sequences cut"),
     "turns left waiting": N_("turns left waiting"),
 }

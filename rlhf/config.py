@@ -100,6 +100,11 @@ class PretrainConfig(InMicroBatches):
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Peak learning rate of AdamW")
     epochs: float = Field(10.0, gt=0, le=1000, description="Passes over the corpus")
     block_length: int = Field(128, ge=16, description="Tokens of a training block; texts are packed into blocks")
+    lora_rank: int = Field(
+        0, ge=0, le=1024, description="Rank of a LoRA that is merged at the end; 0 trains all weights"
+    )
+    lora_alpha: int = Field(32, ge=1, description="Scale of the LoRA, over its rank")
+    lora_dropout: float = Field(0.1, ge=0, lt=1, description="Dropout on the input of the LoRA")
     vocabulary: int = Field(2048, ge=300, description="Of a new model: tokens")
     hidden_size: int = Field(128, ge=16, description="Of a new model: width")
     layers: int = Field(3, ge=1, description="Of a new model: depth")
@@ -107,8 +112,8 @@ class PretrainConfig(InMicroBatches):
 
     @model_validator(mode="after")
     def _weights_that_can_be_trained(self) -> Self:
-        if self.four_bit:
-            raise ValueError("pre-training changes all weights, which four_bit cannot: turn it off")
+        if self.four_bit and not self.lora_rank:
+            raise ValueError("four_bit holds weights that are not trained: set lora_rank, or turn four_bit off")
         return self
 
     @model_validator(mode="after")

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoModelForSequenceClassificatio
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from rlhf.checkpoints import CheckpointError
-from rlhf.config import Adapting, Dtype, RewardConfig
+from rlhf.config import Adapting, Dtype, PretrainConfig, RewardConfig
 from rlhf.records import N_
 
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -156,7 +156,7 @@ def in_float32(head: nn.Module, hidden: Tensor) -> Tensor:
         return head(hidden.float())
 
 
-def lora(config: Adapting, task: TaskType, **more: Any) -> LoraConfig:
+def lora(config: Adapting | PretrainConfig, task: TaskType, **more: Any) -> LoraConfig:
     """The LoRA that a config asks for, on every linear layer but the head."""
     return LoraConfig(
         task_type=task,

@@ -45,8 +45,8 @@ GIGABYTE = 10**9
 FULL, HALF = 4, 2
 FOUR_BITS = (4 + 0.127) / 8
 ADAM = 2
-CHUNK = 2048
-"""Tokens whose log-probabilities are computed at once (``quartet.CHUNK``)."""
+CHUNK = 2**25
+"""Logits that stand in memory at once (``vocabulary.CHUNK_ELEMENTS``)."""
 
 RESPONSES = 4
 """Of a turn, which go through together where they stand in rows: a pack may exceed its budget by as much."""
@@ -118,9 +118,12 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
     yield Part(BASE, weight_bytes(shape, settings))
     match settings:
         case PretrainConfig():
-            yield Part(OPTIMISER, shape.parameters * element * (1 + ADAM) // shared_by)
+            if settings.lora_rank:
+                yield from _adapters(shape, settings, 1, 0, shared_by)
+            else:
+                yield Part(OPTIMISER, shape.parameters * element * (1 + ADAM) // shared_by)
             tokens = settings.micro_batch_size * settings.block_length
-            yield from _updating(shape, settings, tokens, 0, on_gpu=on_gpu)
+            yield from _updating(shape, settings, tokens, tokens * settings.block_length, on_gpu=on_gpu)
             yield Part(LOG_PROBS, tokens * shape.vocabulary * (element + 3 * FULL), UPDATING)
         case SftConfig():
             yield from _adapters(shape, settings, 1, 0, shared_by)
@@ -131,7 +134,7 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
         case RewardConfig():
             yield from _adapters(shape, settings, 1, 0, shared_by)
             tokens = max(settings.pack_tokens, RESPONSES * settings.max_length)
-            yield from _updating(shape, settings, tokens, tokens, on_gpu=on_gpu)
+            yield from _updating(shape, settings, tokens, tokens**2, on_gpu=on_gpu)
         case PpoConfig():
             yield from _adapters(shape, settings, 2, 2, shared_by)
             yield from _sampling(shape, settings.generate_batch_size, settings.max_length, element)
@@ -149,7 +152,9 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
                 yield from _sampling(shape, settings.generate_batch_size, settings.max_length, element)
 
 
-def _adapters(shape: Shape, settings: Adapting, trained: int, frozen: int, shared_by: int) -> Iterator[Part]:
+def _adapters(
+    shape: Shape, settings: Adapting | PretrainConfig, trained: int, frozen: int, shared_by: int
+) -> Iterator[Part]:
     """LoRAs in float32, and what Adam needs for those that are trained (Kingma and Ba 2015: two moments each)."""
     parameters = settings.lora_rank * shape.lora_width
     yield Part(ADAPTERS, (trained + frozen) * parameters * FULL)
@@ -157,14 +162,14 @@ def _adapters(shape: Shape, settings: Adapting, trained: int, frozen: int, share
 
 
 def _updating(shape: Shape, settings: Optimising, tokens: int, masked: int, *, on_gpu: bool) -> Iterator[Part]:
-    """What a forward pass over so many tokens keeps, and what its backward pass needs beside it."""
+    """What a forward pass over so many tokens keeps, and what its backward pass needs; a mask has ``masked`` places."""
     element = element_bytes(settings)
-    layer = tokens * layer_bytes(shape, settings, on_gpu=on_gpu) + masked**2 * element
+    layer = tokens * layer_bytes(shape, settings, on_gpu=on_gpu) + masked * element
     inputs = shape.layers * tokens * shape.hidden * element
     kept = inputs + layer if settings.gradient_checkpointing else shape.layers * layer
     yield Part(ACTIVATIONS, kept, UPDATING)
     yield Part(WORKING, working_bytes(shape, element, tokens), UPDATING)
-    yield Part(MASK, masked**2, UPDATING)
+    yield Part(MASK, masked, UPDATING)
 
 
 def _sampling(shape: Shape, batch: int, length: int, element: int) -> Iterator[Part]:
@@ -213,7 +218,7 @@ def layer_bytes(shape: Shape, settings: Optimising, *, on_gpu: bool) -> int:
     element = element_bytes(settings)
     h, a, f = shape.hidden, shape.attention, shape.intermediate
     kept = 8 * h + 4 * a * element + 3 * f * element
-    if not isinstance(settings, Adapting):
+    if not isinstance(settings, Adapting | PretrainConfig) or not settings.lora_rank:
         return kept + (4 * h + f) * element
     dropout = settings.lora_dropout > 0 and not isinstance(settings, PpoConfig)
     if not dropout and element == FULL:
@@ -227,9 +232,9 @@ def working_bytes(shape: Shape, element: int, tokens: int) -> int:
 
 
 def log_prob_bytes(shape: Shape, settings: PpoConfig, element: int) -> int:
-    """Logits in float32 of the response tokens of a micro-batch, and a chunk of them as it is made."""
+    """Logits of a chunk of response tokens, as they are made, in float32 and their derivative."""
     tokens = settings.micro_batch_size * settings.max_new_tokens
-    return shape.vocabulary * (tokens * FULL + min(tokens, CHUNK) * (element + 2 * FULL))
+    return min(tokens * shape.vocabulary, CHUNK) * (element + 3 * FULL)
 
 
 def other_ways(shape: Shape, settings: PpoConfig) -> dict[str, int]:

@@ -14,6 +14,7 @@ from trl import SFTTrainer
 from rlhf import networks
 from rlhf.config import SftConfig
 from rlhf.data import Dialogue, Example, Snapshot, read_dialogues, rewrites_of
+from rlhf.mixture import Part, drawn, parts_of
 from rlhf.sequences import Encoder, fit
 from rlhf.stage import Stage
 from rlhf.trainer import StageTrainer, common_arguments
@@ -62,7 +63,7 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
     base = stage.input("base")
     tokenizer = networks.load_tokenizer(base)
     encoder = Encoder.of(tokenizer)
-    dialogues = read_dialogues(stage.input("data"))
+    dialogues = _epoch(parts_of(stage.input("data")), config.seed)
     rows = rows_of(encoder, dialogues, config.max_length)
     if not rows:
         stage.refuse("The data set has no dialogue that ends with a reply and fits max_length.")
@@ -94,9 +95,17 @@ def run(stage: Stage, config: SftConfig) -> dict[str, Any]:
     return {
         "steps": trainer.state.global_step,
         "dialogues": len(rows),
+        "of_several_turns": sum(len(dialogue.exchanges) > 1 for dialogue in dialogues),
         "rewrites": len(rewrites),
         "loss": next((r["loss"] for r in reversed(trainer.state.log_history) if "loss" in r), None),
     }
+
+
+def _epoch(parts: Sequence[Part], seed: int) -> list[Dialogue]:
+    """The dialogues of an epoch: of one file all of them, of a mixture each part's share."""
+    known = [read_dialogues(part.path) for part in parts]
+    chosen = drawn(list(map(len, known)), [part.weight for part in parts], seed)
+    return [known[part][number] for part, number in chosen]
 
 
 def _rewrites(stage: Stage, encoder: Encoder, max_length: int) -> list[dict[str, list[int]]]:

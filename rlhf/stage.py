@@ -15,6 +15,7 @@ from rlhf.checkpoints import Lineage
 from rlhf.config import Settings
 from rlhf.data import DataError, Snapshot
 from rlhf.journal import Journal
+from rlhf.mixture import hash_data
 from rlhf.records import Records
 from rlhf.sequences import Fitted
 
@@ -64,7 +65,7 @@ class Stage:
             if name == "snapshot":
                 sha256 = checkpoints.hash_file(path / "manifest.json")
             else:
-                sha256 = checkpoints.hash_folder(path) if path.is_dir() else checkpoints.hash_file(path)
+                sha256 = checkpoints.hash_folder(path) if path.is_dir() else hash_data(path)
             known[name] = {"path": str(path), "sha256": sha256}
         return known
 
