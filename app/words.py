@@ -95,7 +95,7 @@ WORDS = {
     "no answer in HTTP": N_("what answered speaks no HTTP"),
     "not reached": N_("it could not be reached"),
     "not sent": N_("it could not be sent: the worker's log says why"),
-    "local": N_("processes of this worker"),
+    "local": N_("this machine"),
     "hosts": N_("several hosts"),
     "slurm": N_("Slurm"),
     "ray": N_("Ray"),

@@ -53,8 +53,10 @@ def look(database: Database, settings: Settings, run_id: int, poller: str) -> bo
         token = engine_runs.take_up(session, run_id, poller)
     if token is None:
         return True
+    with database.reading() as session:
+        run = runs.get(session, run_id)
     try:
-        _Look.at(database, settings, run_id, token).look()
+        _Look.at(database, settings, run, token).look()
     except LostRunError:
         log.warning("run %s was taken up by another poll; this one lets it go", run_id)
     except EngineAwayError as error:
@@ -62,7 +64,8 @@ def look(database: Database, settings: Settings, run_id: int, poller: str) -> bo
         return False
     except (RefusedError, LaunchersError) as error:
         log.warning("run %s is not launched: %s", run_id, error)
-        supervise.fail(database, run_id, token, str(error))
+        if run.external_id is None:  # else its job is at work, and what is wrong with us is no reason to leave it alone
+            supervise.fail(database, run_id, token, str(error))
     except OperationalError:
         raise
     except Exception:  # what an engine answers must not end a run whose job may be at work
@@ -84,12 +87,10 @@ class _Look:
     job: Job
 
     @classmethod
-    def at(cls, database: Database, settings: Settings, run_id: int, token: int) -> _Look:
+    def at(cls, database: Database, settings: Settings, run: Run, token: int) -> _Look:
         """Raises LaunchersError where the run's launcher is no longer configured."""
-        with database.reading() as session:
-            run = runs.get(session, run_id)
         launcher = config.chosen(settings.launchers, run.launcher, run.engine)
-        return cls(database, run, token, launcher, Job(run_id, run.submission, settings.runs / str(run_id)))
+        return cls(database, run, token, launcher, Job(run.id, run.submission, settings.runs / str(run.id)))
 
     def look(self) -> None:
         """Submits what is not submitted, then asks, carries, and concludes what is over."""

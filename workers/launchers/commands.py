@@ -81,4 +81,4 @@ def ask(command: Sequence[str], *, given: str | None = None) -> str:
     said = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
     if any(word in said.lower() for word in AWAY):
         raise EngineAwayError(f"{command[0]}: {said}")
-    raise RefusedError(f"{command[0]}: {said}")
+    raise RefusedError(said if said.startswith(command[0]) else f"{command[0]}: {said}")

@@ -60,7 +60,7 @@ class RayJobs(Launcher):
             return State(Phase.LOST, said=f"Ray does not know job {external_id} any more")
         if told["status"] in PHASES:
             return State(PHASES[told["status"]])
-        status, said = told.get("driver_exit_code"), f"Ray: {told.get('message') or told['status']}"
+        status, said = told.get("driver_exit_code"), f"Ray: {(told.get('message') or told['status']).splitlines()[0]}"
         if told["status"] == "STOPPED":
             return State(Phase.ENDED, CANCELLED, said)
         if status:
@@ -84,7 +84,12 @@ class RayJobs(Launcher):
                 return None
             if error.code in GATEWAYS:
                 raise EngineAwayError(f"Ray at {self.address}: {error}") from error
-            said = error.read().decode("utf-8", errors="replace").strip().splitlines()
-            raise RefusedError(f"Ray: {said[-1] if said else error}") from error
+            raise RefusedError(f"Ray: {_why(error.read().decode('utf-8', errors='replace')) or error}") from error
         except (OSError, ValueError) as error:
             raise EngineAwayError(f"Ray at {self.address}: {error}") from error
+
+
+def _why(answer: str) -> str:
+    """The line of an answer that names the error: Ray sends its whole traceback."""
+    lines = [line.strip() for line in answer.splitlines() if "Error: " in line]
+    return lines[-1] if lines else answer.strip()

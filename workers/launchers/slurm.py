@@ -7,10 +7,12 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlhf.checkpoints import MARKER
 from workers.launchers import commands
 from workers.launchers.launcher import CANCELLED, Job, Launcher, Phase, RefusedError, State
 
 SIGNAL_S = 120
+JOURNAL = "journal.jsonl"  # of stages that keep their work piece by piece
 SINCE = "now-30days"
 UNKNOWN = "invalid job id"
 OUT_OF_MEMORY = 137
@@ -18,14 +20,22 @@ WAITS = {"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED", "R
 WORKS = {"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING", "STOPPED", "SUSPENDED"}
 STATUSES = {"CANCELLED": CANCELLED, "OUT_OF_MEMORY": OUT_OF_MEMORY}
 
-REQUEUES = f"""\
-# {SIGNAL_S} s before the time is over: the same job again, which goes on from the last checkpoint.
-trap 'echo "The time is nearly over: requeued."; scontrol requeue "$SLURM_JOB_ID"' USR1
+BEGAN = 'began="$(mktemp)"; signalled='
+REQUEUES = """\
+again() {{
+  signalled=yes
+  if [ -n "$(find {folder} -newer "$began" \\( -name {marker} -o -name {journal} \\) -print -quit)" ]; then
+    echo "The time is nearly over: requeued."; scontrol requeue "$SLURM_JOB_ID"
+  else
+    echo "Nothing was kept within the time limit, so that the same again would be in vain: lower save_every."
+  fi
+}}
+trap again USR1
 """
 WAITS_FOR_IT = """\
 training=$!
 wait "$training"; status=$?
-while kill -0 "$training" 2>/dev/null; do wait "$training"; status=$?; done  # a signal ends a wait, and nothing else
+while [ -n "$signalled" ]; do signalled=; wait "$training"; status=$?; done  # a signal ends a wait, not the training
 exit "$status"
 """
 
@@ -65,7 +75,9 @@ class Slurm(Launcher):
                 *commands.exports(),
                 *(meeting if self.nodes > 1 else []),
                 *([self.setup] if self.setup else []),
-                REQUEUES + f"srun --kill-on-bad-exit=1 bash -c {shlex.quote(inner)} &",
+                BEGAN,
+                REQUEUES.format(folder=shlex.quote(str(job.folder)), marker=MARKER, journal=JOURNAL)
+                + f"srun --kill-on-bad-exit=1 bash -c {shlex.quote(inner)} &",
                 WAITS_FOR_IT,
             ]
         )

@@ -45,7 +45,7 @@ def ray() -> Iterator[Ray]:
                 self.answer(200 if known else 404, {"stopped": known})
             elif told["submission_id"] in stand_in.jobs:
                 self.answer(
-                    500, f"Traceback\nValueError: Job with submission_id {told['submission_id']} already exists."
+                    500, f"Traceback\nValueError: Job with submission_id {told['submission_id']} already exists.\n."
                 )
             else:
                 stand_in.jobs[told["submission_id"]] = {"status": "PENDING", **told}
@@ -76,7 +76,7 @@ def ray() -> Iterator[Ray]:
 def test_a_job_is_found_by_its_name_once_it_is_submitted(ray: Ray) -> None:
     assert ray.launcher.find(JOB) is None
     assert ray.launcher.submit(JOB) == JOB.name == ray.launcher.find(JOB)
-    with pytest.raises(RefusedError, match="already exists"):
+    with pytest.raises(RefusedError, match=r"^Ray: ValueError: Job with submission_id .* already exists"):
         ray.launcher.submit(JOB)
 
 
@@ -94,7 +94,7 @@ def test_the_request_asks_for_what_the_operator_said_and_quotes_the_folder(ray: 
         ({"status": "SUCCEEDED", "driver_exit_code": 0}, State(Phase.ENDED)),
         ({"status": "FAILED", "driver_exit_code": 2}, State(Phase.ENDED, 2)),
         ({"status": "FAILED", "driver_exit_code": -9}, State(Phase.ENDED, 137)),
-        ({"status": "FAILED", "message": "node died"}, State(Phase.LOST, said="Ray: node died")),
+        ({"status": "FAILED", "message": "node died\nlast logs: …"}, State(Phase.LOST, said="Ray: node died")),
         ({"status": "STOPPED"}, State(Phase.ENDED, 143, "Ray: STOPPED")),
     ],
 )

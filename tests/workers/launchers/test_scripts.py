@@ -88,17 +88,30 @@ def test_every_node_under_slurm_knows_its_number_and_the_first_ones_name(
     ]
 
 
-def test_a_batch_job_whose_time_is_nearly_over_has_itself_requeued_and_goes_on_meanwhile(
-    path: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("kept", "asked"), [("checkpoints/step-0000050/COMPLETE", "requeue"), ("journal.jsonl", "requeue"), ("x", "")]
+)
+def test_a_job_whose_time_is_nearly_over_is_requeued_where_it_kept_something_and_goes_on_meanwhile(
+    path: Path, tmp_path: Path, kept: str, asked: str
 ) -> None:
-    command(path, "python", f"touch {tmp_path}/begun; until [ -e {tmp_path}/enough ]; do sleep 0.02; done; exit 3")
-    job = subprocess.Popen([BASH, "-c", SLURM.submission(Job(7, 1, tmp_path))], stdout=subprocess.DEVNULL)
+    run = tmp_path / "run"
+    (run / kept).parent.mkdir(parents=True)
+    command(
+        path,
+        "python",
+        f"touch {run / kept} {tmp_path}/begun; until [ -e {tmp_path}/enough ]; do sleep 0.02; done; exit 3",
+    )
+    job = subprocess.Popen([BASH, "-c", SLURM.submission(Job(7, 1, run))], stdout=subprocess.PIPE, text=True)
+    assert job.stdout is not None
     wait_for((tmp_path / "begun").exists)
     job.send_signal(signal.SIGUSR1)
-    wait_for((path / "scontrol.calls").exists)
+    said = job.stdout.readline()
     (tmp_path / "enough").touch()
     assert job.wait(20) == 3
-    assert (path / "scontrol.calls").read_text().startswith("requeue")
+    job.stdout.close()
+    calls = path / "scontrol.calls"
+    assert (calls.read_text().split()[0] if calls.exists() else "") == asked
+    assert said.startswith("The time is nearly over" if asked else "Nothing was kept")
 
 
 def test_an_engine_sees_none_of_the_workers_secrets(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

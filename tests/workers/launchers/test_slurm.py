@@ -175,7 +175,7 @@ def test_a_submission_that_the_cluster_refuses_ends_the_run_with_its_words(carri
     run = carried.poll()
     assert (run.state, run.error) == (
         RunState.FAILED,
-        "sbatch: sbatch: error: invalid partition specified: gpu",
+        "sbatch: error: invalid partition specified: gpu",
     )
 
 
@@ -202,3 +202,43 @@ def test_what_slurm_says_is_understood_from_the_queue_and_from_the_accounting(
 def test_a_cluster_without_accounting_forgets_and_says_so(engine: StandIn) -> None:
     engine.say(**{"no accounts": True})
     assert SLURM.state("7") == State(Phase.LOST, said="Slurm does not know job 7 any more")
+
+
+def test_a_file_of_launchers_that_is_broken_meanwhile_ends_no_run_whose_job_is_at_work(
+    carried: Carried, engine: StandIn
+) -> None:
+    carried.poll()
+    configured = carried.settings.launchers.read_text()
+    carried.settings.launchers.write_text("[cluster")
+    assert carried.poll().state is RunState.RUNNING
+    carried.settings.launchers.write_text(configured)
+    carried.leave()
+    engine.becomes("100", state="COMPLETED")
+    assert carried.poll().state is RunState.SUCCEEDED
+
+
+def test_a_run_whose_launcher_is_gone_before_it_was_submitted_says_so(carried: Carried, engine: StandIn) -> None:
+    carried.settings.launchers.write_text("")
+    run = carried.poll()
+    assert run.state is RunState.FAILED
+    assert "names no launcher cluster" in (run.error or "")
+
+
+def test_a_poll_that_dies_while_it_carries_carries_nothing_twice(
+    carried: Carried, engine: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried.poll()
+    carried.write({"step": 1, "values": {"loss": 0.5}})
+    append = runs.append
+
+    def append_and_die(*arguments: Any) -> None:
+        append(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
+        dying.setattr(runs, "append", append_and_die)
+        carried.poll()
+    carried.write({"step": 2, "values": {"loss": 0.25}})
+    carried.poll()
+    with carried.database.reading() as session:
+        assert runs.curve(session, carried.id, "loss") == [(1, 0.5), (2, 0.25)]
