@@ -18,8 +18,10 @@ from rlhf import sharding
 from rlhf.__main__ import SPEC
 from rlhf.config import ConfigError
 from rlhf.records import FILE, read_rows
+from rlhf.stage import JOURNAL
 from tests.conftest import wait_for
 from tests.rlhf.material import turn_row
+from workers.launchers import slurm
 from workers.launchers.launcher import Job, Phase
 from workers.launchers.local import Local
 
@@ -108,3 +110,7 @@ def test_ppo_says_that_it_runs_in_one_process(base: Path, snapshot_folder: Path,
     done = train("ppo", tmp_path / "run", 2, base=base, snapshot=snapshot_folder, reward=base)
     assert done.returncode != 0
     assert "PPO runs in one process in this version" in done.stderr
+
+
+def test_what_a_batch_job_looks_for_before_it_is_requeued_is_what_stages_keep() -> None:
+    assert slurm.JOURNAL == JOURNAL

@@ -52,7 +52,28 @@ class Slurm(Launcher):
 
     def submission(self, job: Job) -> str:
         """The batch script."""
-        options = [
+        meeting = [
+            'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
+            'export MASTER_PORT="$((20000 + SLURM_JOB_ID % 20000))"',
+        ]
+        node = commands.on_node(job.folder, self.python, self.processes, self.nodes)
+        inner = f'NODE_RANK="$SLURM_NODEID"; {node}' if self.nodes > 1 else node
+        requeues = REQUEUES.format(folder=shlex.quote(str(job.folder)), marker=MARKER, journal=JOURNAL)
+        return "\n".join(
+            [
+                "#!/bin/bash",
+                *(f"#SBATCH {option}" for option in self._asked_for(job)),
+                *commands.exports(),
+                *(meeting if self.nodes > 1 else []),
+                *([self.setup] if self.setup else []),
+                BEGAN,
+                f"{requeues}srun --kill-on-bad-exit=1 bash -c {shlex.quote(inner)} &",
+                WAITS_FOR_IT,
+            ]
+        )
+
+    def _asked_for(self, job: Job) -> list[str]:
+        return [
             f"--job-name={job.name}",
             f"--nodes={self.nodes}",
             "--ntasks-per-node=1",
@@ -62,25 +83,6 @@ class Slurm(Launcher):
             "--requeue",
             f"--signal=B:USR1@{SIGNAL_S}",
         ]
-        head = ["#!/bin/bash", *(f"#SBATCH {option}" for option in options)]
-        meeting = [
-            'export MASTER_ADDR="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)"',
-            'export MASTER_PORT="$((20000 + SLURM_JOB_ID % 20000))"',
-        ]
-        node = commands.on_node(job.folder, self.python, self.processes, self.nodes)
-        inner = f'NODE_RANK="$SLURM_NODEID"; {node}' if self.nodes > 1 else node
-        return "\n".join(
-            [
-                *head,
-                *commands.exports(),
-                *(meeting if self.nodes > 1 else []),
-                *([self.setup] if self.setup else []),
-                BEGAN,
-                REQUEUES.format(folder=shlex.quote(str(job.folder)), marker=MARKER, journal=JOURNAL)
-                + f"srun --kill-on-bad-exit=1 bash -c {shlex.quote(inner)} &",
-                WAITS_FOR_IT,
-            ]
-        )
 
     def find(self, job: Job) -> str | None:
         """By its name, among those that wait or work, and those that are over."""
