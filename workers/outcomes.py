@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session
 
 from annotation.db import Database
 from annotation.formats.reading import read_file
-from annotation.run_tables import CheckpointKind, Run, RunKind, RunState
-from annotation.store import campaigns, imports, runs, scores
+from annotation.run_tables import Run, RunKind, RunState
+from annotation.store import campaigns, imports, pipelines, runs, scores
+from annotation.store.pipelines import LEAVES
 from annotation.store.runs import HEARTBEAT_S
 from annotation.store.scores import Scored
 from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
@@ -26,12 +27,6 @@ REFUSED = 2
 TORCHRUN_FAILED = 1  # whatever the status of its processes was
 SCORES = "scores.jsonl"
 RESULT = "result.json"
-LEAVES = {
-    RunKind.PRETRAIN: CheckpointKind.BASE,
-    RunKind.SFT: CheckpointKind.POLICY,
-    RunKind.REWARD: CheckpointKind.REWARD,
-    RunKind.PPO: CheckpointKind.POLICY,
-}
 
 
 def conclude(database: Database, folder: Path, run_id: int, token: int, status: int, *, cancelled: bool) -> None:
@@ -50,9 +45,15 @@ def conclude(database: Database, folder: Path, run_id: int, token: int, status: 
         elif succeeded:
             result = _read(folder / RESULT) | more
             result |= _keep(session, runs.get(session, run_id), model, sha256) if whole else {}
-            runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result)
+            runs.finish(session, run_id, token, RunState.SUCCEEDED, result=result | _go_on(session, run_id))
         else:
             runs.finish(session, run_id, token, RunState.FAILED, error=explain(folder, status))
+
+
+def _go_on(session: Session, run_id: int) -> dict[str, Any]:
+    """Queues what follows in a pipeline, in the transaction that ends the run; the sweeper wakes somebody for it."""
+    following = pipelines.go_on(session, runs.get(session, run_id))
+    return {} if following is None else {"next_run": following.id}
 
 
 def explain(folder: Path, status: int) -> str:

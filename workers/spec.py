@@ -12,11 +12,13 @@ from sqlalchemy.orm import Session, joinedload
 
 from annotation.run_tables import Run, RunKind
 from annotation.store import scores
+from annotation.store.pipelines import PIPELINE
 from annotation.tables import Turn, TurnState
 
 PROMPTS = "prompts.jsonl"
 TURNS = "turns.jsonl"
 BATCH = 200
+NOT_SETTINGS = {"campaign_id", PIPELINE}
 
 
 def write_spec(session: Session, run: Run, folder: Path) -> None:
@@ -32,7 +34,7 @@ def write_spec(session: Session, run: Run, folder: Path) -> None:
     if run.kind is RunKind.SCORE:
         rows = answered_turns(session, int(run.config["campaign_id"]), settled_too=run.config["which"] == "all")
         paths["data"] = _write(rows, folder / TURNS)
-    config = {name: value for name, value in run.config.items() if name != "campaign_id"}
+    config = {name: value for name, value in run.config.items() if name not in NOT_SETTINGS}
     spec = {"stage": run.kind.value, "paths": paths, "config": config}
     (folder / "spec.json").write_text(json.dumps(spec, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,6 +16,7 @@ from pydantic.fields import FieldInfo
 from annotation.refusals import Invalid, Missing
 from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Engine, Run, RunKind
 from annotation.store import campaigns, data_sets, runs, scores, second_look, seeds, snapshots
+from annotation.store.pipelines import PIPELINE
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
 from app import misfits, planning, reward_view
@@ -111,13 +113,16 @@ def start(
             session.flush()
     except (ConfigError, Invalid) as refusal:
         with database.reading() as session:
-            context = _form_context(session, kind, known) | {"values": values, "problems": _problems(request, refusal)}
+            context = _form_context(session, kind, known) | {
+                "values": values,
+                "problems": problems_of(request, refusal),
+            }
             return page(request, "admin/run_new.html", status=422, **context)
     wake(request.app.state.queue, run.id, held=run.held)
     return RedirectResponse(f"/admin/runs/{run.id}", status_code=303)
 
 
-def _problems(request: Request, refusal: ConfigError | Invalid) -> list[tuple[str, str]]:
+def problems_of(request: Request, refusal: ConfigError | Invalid) -> list[tuple[str, str]]:
     """What does not fit, each with the setting where it is one of a single setting."""
     said = partial(say, request)
     if isinstance(refusal, Invalid):
@@ -181,6 +186,8 @@ def _run_context(session: Reading, run: Run) -> dict[str, Any]:
         "charts": CHARTS.get(run.kind, []),
         "campaign": campaigns.get(session, run.config["campaign_id"]) if "campaign_id" in run.config else None,
         "linked": _linked(session, run),
+        "pipeline": run.config.get(PIPELINE),
+        "earlier": [runs.get(session, number) for number in run.config.get(PIPELINE, {}).get("earlier", ())],
         "second_look": second_look.waiting(session, run),
         "of_seeds": seeds.with_other_seeds(session, run) if run.kind is RunKind.REWARD else [],
         "reward_view": reward_view,
@@ -267,17 +274,26 @@ def settings_from(values: dict[str, str], config: type[StageSettings]) -> dict[s
 
 
 def wanted(
-    session: Writing, kind: RunKind, values: dict[str, str], settings: StageSettings, known: Launchers
+    session: Writing,
+    kind: RunKind,
+    values: dict[str, str],
+    settings: StageSettings,
+    known: Launchers,
+    made: Collection[CheckpointKind] = (),
 ) -> NewRun:
-    """The run that a form describes; raises Invalid where something it starts from is not chosen."""
+    """The run that a form describes; raises Invalid where something it starts from is not chosen.
+
+    Models that are ``made`` before it begins are not asked for.
+    """
     needs = NEEDS[kind]
     config = settings.model_dump(mode="json")
     if needs.campaign:
         campaign = campaigns.get(session, _chosen(values, "campaign"))
         config |= {"campaign_id": campaign.id} | dict.fromkeys(SAID_BY_THE_CAMPAIGN & config.keys(), campaign.k)
-    inputs = {model: runs.checkpoint(session, _chosen(values, model.value)).id for model in needs.models}
+    asked = [model for model in needs.models if model not in made]
+    inputs = {model: runs.checkpoint(session, _chosen(values, model.value)).id for model in asked}
     for model in needs.optional_models:
-        if values.get(model.value):
+        if values.get(model.value) and model not in made:
             inputs[model] = runs.checkpoint(session, _chosen(values, model.value)).id
     snapshot = None
     if needs.snapshot or (needs.snapshot_optional and values.get("snapshot")):
