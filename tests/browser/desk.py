@@ -11,12 +11,16 @@ from pathlib import Path
 import uvicorn
 
 from annotation.db import Database
-from annotation.store import people
+from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
+from annotation.store import campaigns, imports, people
 from app.main import create_app
 from app.passwords import hash_password
 from app.settings import Settings
 from tests.conftest import password_of, wait_for
 from tests.installation import PEOPLE, answers, free_port
+
+LONG = "头痛的原因很多，需要结合年龄、既往病史和伴随症状综合判断，不能只凭一句话下结论。\n\n"
+ANSWERS = (LONG * 14, f"{LONG * 3}每次0.5克。", f"{LONG * 3}每次5克。", "去医院。")
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,13 @@ def a_desk(home: Path, database_url: str) -> Iterator[Desk]:
         serving.join(20)
         app.state.database.dispose()
         database.dispose()
+
+
+def two_turns(desk: Desk) -> None:
+    """Two turns to rank: a long history, two nearly equal answers, a very long and a very short one."""
+    with desk.database.writing() as session:
+        campaign = campaigns.create(session, "试点", guideline="先看安全。\n再看专业。")
+        responses = tuple(NewResponse(text, "m") for text in ANSWERS)
+        turn = NewTurn(1, (("头痛三天了。", LONG),) * 6, "怎么办？", responses, reply=ANSWERS[0])
+        new = [NewDialogue(1, f"d{number}", (turn,), "神经内科") for number in range(2)]
+        imports.add(session, campaign, new, source="t", actor_id=None)

@@ -49,6 +49,11 @@ class Seat:
         self.page.press("#password", "Enter")
         self.page.wait_for_url(lambda url: not url.endswith("/login"))
 
+    def begin(self) -> None:
+        """From the start page to the first turn."""
+        self.page.click("main button.primary")
+        self.page.wait_for_url("**/assignments/*", wait_until="load")
+
     def press(self, keys: Sequence[str]) -> None:
         """One key after the other."""
         for key in keys:

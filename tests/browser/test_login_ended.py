@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Route, expect
 
 from annotation.store import people
-from tests.browser.desk import a_desk
+from tests.browser.desk import Desk
 from tests.browser.seat import Seat, a_browser
-from tests.browser.test_ranking_accessible import fill
 from tests.conftest import password_of
 
 
 @pytest.mark.browser
 @pytest.mark.timeout(120)
-def test_a_draft_that_is_refused_after_the_submission_does_not_take_its_place(
-    tmp_path: Path, sqlite_template: Path
-) -> None:
-    file = tmp_path / "zhongjing.sqlite3"
-    file.write_bytes(sqlite_template.read_bytes())
-    with a_desk(tmp_path / "home", f"sqlite:///{file}") as desk, a_browser() as browser:
-        fill(desk)
+def test_a_draft_that_is_refused_after_the_submission_does_not_take_its_place(desk: Desk) -> None:
+    with a_browser() as browser:
         seat = Seat(browser, desk, "li")
-        seat.page.click("main button.primary")
-        seat.page.wait_for_url("**/assignments/*")
+        seat.begin()
         here = seat.page.url
         held: list[Route] = []
 

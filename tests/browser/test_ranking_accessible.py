@@ -9,12 +9,9 @@ from playwright.sync_api import expect
 
 from annotation.formats.rows import NewDialogue, NewResponse, NewTurn
 from annotation.store import campaigns, imports, people
-from tests.browser.desk import Desk, a_desk
+from tests.browser.desk import Desk, a_desk, two_turns
 from tests.browser.seat import Seat, a_browser
 from tests.browser.test_accessible import broken
-
-LONG = "头痛的原因很多，需要结合年龄、既往病史和伴随症状综合判断，不能只凭一句话下结论。\n\n"
-ANSWERS = (LONG * 14, f"{LONG * 3}每次0.5克。", f"{LONG * 3}每次5克。", "去医院。")
 
 
 @pytest.mark.browser
@@ -24,7 +21,7 @@ def test_no_state_of_the_ranking_screen_breaks_a_rule(tmp_path: Path, sqlite_tem
     file = tmp_path / "zhongjing.sqlite3"
     file.write_bytes(sqlite_template.read_bytes())
     with a_desk(tmp_path / "home", f"sqlite:///{file}") as desk, a_browser() as browser:
-        fill(desk)
+        two_turns(desk)
         seat = Seat(browser, desk, "li", bypass_csp=True)
         seat.page.context.add_cookies([{"name": "theme", "value": theme, "url": desk.url}])
         complaints = []
@@ -55,15 +52,6 @@ def test_digits_stand_apart_from_chinese_and_a_tablet_has_no_hole_below_a_short_
         assert said.evaluate("each => getComputedStyle(each).textAutospace") == "normal"
         hole = "talk => talk.nextElementSibling.getBoundingClientRect().top - talk.getBoundingClientRect().bottom"
         assert page.locator(".desk > .talk").evaluate(hole) < 24
-
-
-def fill(desk: Desk) -> None:
-    with desk.database.writing() as session:
-        campaign = campaigns.create(session, "试点", guideline="先看安全。\n再看专业。")
-        responses = tuple(NewResponse(text, "m") for text in ANSWERS)
-        turn = NewTurn(1, (("头痛三天了。", LONG),) * 6, "怎么办？", responses, reply=ANSWERS[0])
-        new = [NewDialogue(1, f"d{number}", (turn,), "神经内科") for number in range(2)]
-        imports.add(session, campaign, new, source="t", actor_id=None)
 
 
 def begins(seat: Seat, _: Desk) -> None:

@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Browser, expect
 
 from annotation.store import rankings
-from tests.browser.desk import Desk, a_desk
+from tests.browser.desk import Desk
 from tests.browser.seat import Seat, a_browser
-from tests.browser.test_ranking_accessible import fill
 
 ORDER = "#order .token"
-
-
-@pytest.fixture
-def desk(tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
-    file = tmp_path / "zhongjing.sqlite3"
-    file.write_bytes(sqlite_template.read_bytes())
-    with a_desk(tmp_path / "home", f"sqlite:///{file}") as opened:
-        fill(opened)
-        yield opened
 
 
 @pytest.mark.browser
@@ -58,8 +45,7 @@ def test_what_another_window_has_saved_meanwhile_stands(desk: Desk) -> None:
 
 def begun(browser: Browser, desk: Desk) -> Seat:
     seat = Seat(browser, desk, "li")
-    seat.page.click("main button.primary")
-    seat.page.wait_for_url("**/assignments/*", wait_until="load")
+    seat.begin()
     return seat
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import pytest
 from playwright.sync_api import Route, expect
@@ -13,21 +12,11 @@ from annotation.abilities import Ability
 from annotation.ranking import Ranking
 from annotation.store import rankings
 from annotation.tables import Ranking as Stored
-from tests.browser.desk import Desk, a_desk
+from tests.browser.desk import Desk
 from tests.browser.seat import Seat, a_browser
-from tests.browser.test_ranking_accessible import fill
 
 RANKED = ["a", "b", "c", "9", "9", "9"]
 FAULT = ["f", "a", "1"]
-
-
-@pytest.fixture
-def desk(tmp_path: Path, sqlite_template: Path) -> Iterator[Desk]:
-    file = tmp_path / "zhongjing.sqlite3"
-    file.write_bytes(sqlite_template.read_bytes())
-    with a_desk(tmp_path / "home", f"sqlite:///{file}") as opened:
-        fill(opened)
-        yield opened
 
 
 @pytest.mark.browser
