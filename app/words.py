@@ -267,6 +267,7 @@ WORDS = {
     "entropy alarm": N_("alarm: entropy"),
     "length alarm": N_("alarm: length of responses"),
     "score shift alarm": N_("alarm: shift of the scores"),
+    "two bases": N_("two bases in memory"),
     "stopped by alarms": N_("stopped by alarms"),
     "rollout/engine_difference": N_("engine against trainer, nats a token"),
     "step skipped": N_("step skipped"),

@@ -11,6 +11,7 @@ from transformers import set_seed
 
 from rlhf import gate, networks
 from rlhf.answered import Answered
+from rlhf.bases import base_of_reward
 from rlhf.config import BestOfNConfig, PpoConfig
 from rlhf.data import Prompt, digest_of, prompts_to_train_on
 from rlhf.engines import Generate
@@ -31,7 +32,6 @@ def run(stage: Stage, config: BestOfNConfig) -> dict[str, Any]:
     """
     base, reward = stage.input("base"), stage.input("reward")
     gate.require(reward, stage, despite=config.despite_gate)
-    stage.require_same_base()
     tokenizer = networks.load_tokenizer(base)
     encoder = Encoder.of(tokenizer)
     snapshot = stage.snapshot() if stage.optional("snapshot") else None
@@ -40,7 +40,8 @@ def run(stage: Stage, config: BestOfNConfig) -> dict[str, Any]:
         stage.refuse("There is no prompt to answer: name a snapshot, or a data file of prompts.")
     shared = {**config.model_dump(include={*PpoConfig.model_fields}), "despite_gate": config.despite_gate}
     settings = PpoConfig.of(shared)
-    quartet = Quartet(base, stage.optional("policy"), reward, settings).to(networks.best_device())
+    own = base_of_reward(stage, config)
+    quartet = Quartet(base, stage.optional("policy"), reward, settings, own).to(networks.best_device())
 
     # 1. n responses to each prompt, and the best of them.
     journal = _answer(stage, quartet, encoder, prompts, config, settings)

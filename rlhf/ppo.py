@@ -21,6 +21,7 @@ from rlhf import gate, networks, prompt_sharing
 from rlhf.alarms import Watch
 from rlhf.answered import Answered, Laid, lay
 from rlhf.attention import Attention
+from rlhf.bases import base_of_reward
 from rlhf.compare import compare
 from rlhf.config import PpoConfig
 from rlhf.data import prompts_to_train_on
@@ -222,9 +223,8 @@ def run(stage: Stage, config: PpoConfig) -> dict[str, Any]:
     room = max(config.max_length - config.max_new_tokens, config.max_length // 2)
     ids = [fit(encoder, prompt, (), room).prompt for prompt in prompts]
 
-    # 2. Four networks over one base, which is theirs and stays as it is.
-    stage.require_same_base()
-    quartet = Quartet(base, stage.optional("policy"), reward, config)
+    # 2. Four networks over one base, or two, which are theirs and stay as they are.
+    quartet = Quartet(base, stage.optional("policy"), reward, config, base_of_reward(stage, config))
     trainer = PpoTrainer(quartet, encoder, ids, config, stage.folder)
     trainer.begin(stage.folder, stage.records, stage.lineage(config), config, "updating the policy")
     trainer.train_or_resume()

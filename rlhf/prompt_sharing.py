@@ -32,9 +32,11 @@ def check(quartet: Quartet, answered: Answered, device: torch.device) -> Check:
     Only the longest prompts are looked at. The quartet is left as it was.
     """
     try:
-        attention = Attention.of(quartet.causal.config)
+        attention, *others = [Attention.of(base.config) for base in quartet.bases]
     except CannotShareError as error:
         return Check(None, {"on": "rows", "why": str(error)})
+    if any(other != attention for other in others):
+        return Check(None, {"on": "rows", "why": "the two bases attend differently"})
     sample = answered.part(answered.by_length(range(len(answered)))[-SAMPLE:])
     training = quartet.training
     quartet.eval()

@@ -1,7 +1,8 @@
 """Policy, reference, reward model and critic: four adapters and two heads over one frozen base.
 
-The active adapter is global state of the library, so it is set here and nowhere else: each forward names its adapter,
-and whoever computes gradients runs forward and backward of one adapter before the next.
+Where the fine-tuned model was merged into its base, reward model and critic stand on the base that they had before: two
+bases then. The active adapter is global state of the library, so it is set here and nowhere else: each forward names
+its adapter, and whoever computes gradients runs forward and backward of one adapter before the next.
 """
 
 from __future__ import annotations
@@ -27,10 +28,13 @@ HEADS = "heads.safetensors"
 class Quartet(nn.Module):
     """The four networks of PPO. Heads and trained adapters stand in float32 over a base in any precision."""
 
-    def __init__(self, base: Path, policy: Path | None, reward: Path, config: PpoConfig) -> None:
+    def __init__(
+        self, base: Path, policy: Path | None, reward: Path, config: PpoConfig, reward_base: Path | None = None
+    ) -> None:
         """Loads the base and the adapters; the critic starts as a copy of the reward model, head included.
 
-        Without a policy adapter, policy and reference start as the base itself.
+        Without a policy adapter, policy and reference start as the base itself. ``reward_base`` is the base of reward
+        model and critic where it is another.
         """
         super().__init__()
         causal = networks.load_causal(base, config.dtype, four_bit=config.four_bit)
@@ -39,8 +43,14 @@ class Quartet(nn.Module):
         self.model: Any = _with_policy(causal, base, policy, config)
         reward_config, reward_weights = networks.read_adapter(reward)
         body = {name: weight for name, weight in reward_weights.items() if name != networks.SCORE_WEIGHT}
+        self.judges: Any = None
+        judging = self.model
+        if reward_base is not None:
+            judging = networks.load_causal(reward_base, config.dtype, four_bit=config.four_bit)
         for name in ("reward", "critic"):
-            networks.attach(self.model, name, _plain(reward_config), body, reward)
+            judging = networks.attach(judging, name, _plain(reward_config), body, reward)
+        if reward_base is not None:
+            self.judges = judging
         mean, deviation = networks.read_scale(reward)
         head = networks.read_score_head(reward)
         self.reward_head = _linear(head / deviation, -mean / deviation)
@@ -48,7 +58,7 @@ class Quartet(nn.Module):
         self.without_dropout()
         if config.gradient_checkpointing:
             self.recompute_activations()
-        self._active: Adapter | None = None
+        self._active: set[Adapter] = set()
         self._trained = {id(parameter) for adapter in TRAINED for parameter in self.trained(adapter)}
         self._keep_trainable()
 
@@ -56,6 +66,11 @@ class Quartet(nn.Module):
     def causal(self) -> Any:
         """The base with its language-model head."""
         return self.model.get_base_model()
+
+    @property
+    def bases(self) -> list[Any]:
+        """The bases: one, or the policy's and the reward model's."""
+        return [self.causal] if self.judges is None else [self.causal, self.judges.get_base_model()]
 
     def without_dropout(self) -> None:
         """PPO compares probabilities of the same tokens before and after: they must not differ by chance."""
@@ -68,8 +83,9 @@ class Quartet(nn.Module):
 
         It does so with the adapter that is active then: the backward of one adapter has to come before the next.
         """
-        enable = getattr(self.causal, "activation_checkpointing_enable", self.causal.gradient_checkpointing_enable)
-        enable({"use_reentrant": False})
+        for base in self.bases:
+            enable = getattr(base, "activation_checkpointing_enable", base.gradient_checkpointing_enable)
+            enable({"use_reentrant": False})
 
     def refer_to(self, adapter: Path | None) -> None:
         """Makes a saved adapter the reference; without one, the base itself."""
@@ -83,14 +99,15 @@ class Quartet(nn.Module):
         self.model.delete_adapter("reference")
         networks.attach(self.model, "reference", _plain(config), weights, adapter)
         self._keep_trainable()
-        self._active = None
+        self._active = set()
 
     def use(self, adapter: Adapter) -> None:
         """Makes one adapter the active one; which parameters train stays as it was."""
-        if adapter != self._active:
-            self.model.base_model.set_adapter(adapter)
+        if adapter not in self._active:
+            model = self._over(adapter)
+            model.base_model.set_adapter(adapter)
             self._keep_trainable()
-            self._active = adapter
+            self._active = {other for other in self._active if self._over(other) is not model} | {adapter}
 
     def forward(self, adapter: Adapter, laid: Laid) -> Tensor:
         """What an adapter says about each response token: (N,), in the order of ``laid``.
@@ -109,7 +126,7 @@ class Quartet(nn.Module):
 
     def trained(self, adapter: Adapter) -> list[nn.Parameter]:
         """The parameters that a trained adapter trains."""
-        own = [p for name, p in self.model.named_parameters() if f".{adapter}." in name]
+        own = [p for name, p in self._over(adapter).named_parameters() if f".{adapter}." in name]
         return own + (list(self.value_head.parameters()) if adapter == "critic" else [])
 
     def save(self, folder: Path) -> None:
@@ -121,21 +138,27 @@ class Quartet(nn.Module):
     def save_adapter(self, adapter: Adapter, folder: Path) -> None:
         """Writes one adapter so that other tools load it."""
         folder.mkdir(parents=True, exist_ok=True)
-        weights = get_peft_model_state_dict(self.model, adapter_name=adapter)
+        model = self._over(adapter)
+        weights = get_peft_model_state_dict(model, adapter_name=adapter)
         networks.save_tensors(weights, folder / networks.ADAPTER_WEIGHTS)
-        self.model.peft_config[adapter].save_pretrained(str(folder))
+        model.peft_config[adapter].save_pretrained(str(folder))
 
     def load(self, folder: Path) -> None:
         """Takes up what ``save`` wrote; raises CheckpointError where it is of another model."""
         for adapter in TRAINED:
             _, weights = networks.read_adapter(folder / adapter)
-            networks.fill(self.model, adapter, weights, folder / adapter)
+            networks.fill(self._over(adapter), adapter, weights, folder / adapter)
         self.value_head.load_state_dict(networks.load_tensors(folder / HEADS))
+
+    def _over(self, adapter: Adapter) -> Any:
+        """The adapted base that an adapter is part of."""
+        return self.model if self.judges is None or adapter in {"policy", "reference"} else self.judges
 
     def _hidden(self, adapter: Adapter, laid: Laid) -> Tensor:
         """The last hidden states (B * T, d)."""
         self.use(adapter)
-        body = getattr(self.causal, self.causal.base_model_prefix)
+        base = self._over(adapter).get_base_model()
+        body = getattr(base, base.base_model_prefix)
         return body(**laid.inputs, use_cache=False).last_hidden_state.flatten(0, 1)
 
     def _keep_trainable(self) -> None:

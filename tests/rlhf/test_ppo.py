@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -360,51 +359,6 @@ def test_without_a_fine_tuned_adapter_the_base_itself_is_the_start(
     quartet = Quartet(base, None, reward_model, CONFIG)
     plain = networks.load_causal(base, "float32").eval()
     assert torch.allclose(quartet("policy", laid(answered)), plain_log_probs(plain, answered), atol=1e-5)
-
-
-def test_ppo_reaches_the_known_optimum_of_a_bandit(
-    base: Path, reward_model: Path, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every fourth token is worth 1, all others 0.
-
-    At a price b of divergence the optimum is the reference times exp(worth / b), made to sum to 1.
-    """
-
-    def scores(_self: Quartet, laid: Laid) -> Tensor:
-        return (laid.targets % 4 == 0).float()
-
-    monkeypatch.setattr(Quartet, "scores", scores)
-    config = PpoConfig(
-        rollout_size=2,
-        responses=64,
-        batch_size=2,
-        micro_batch_size=2,
-        generate_batch_size=128,
-        ppo_epochs=4,
-        epochs=20.0,
-        max_new_tokens=1,
-        learning_rate=3e-3,
-        critic_learning_rate=3e-2,
-        kl_coefficient=0.5,
-        missing_end_penalty=0.0,
-        save_every=1000,
-    )
-    quartet = Quartet(base, None, reward_model, config)
-    quartet.causal.get_input_embeddings().weight.data.mul_(5)  # so that one token can be nearly certain
-    prompt = encoder.prompt(Prompt((), "头痛三天了。"))
-    trainer = ppo.PpoTrainer(quartet, encoder, [prompt] * 2, config, tmp_path)
-    trainer.begin(tmp_path, Records(tmp_path), Stage("p", tmp_path, {}, Records(tmp_path)).lineage(config), config, "t")
-
-    def share() -> float:
-        """How likely a token of worth is."""
-        return torch.softmax(quartet.causal(torch.tensor([prompt])).logits[0, -1], -1)[::4].sum().item()
-
-    before = share()
-    optimum = before * math.exp(1 / 0.5) / (before * math.exp(1 / 0.5) + 1 - before)
-    trainer.train_or_resume()
-    quartet.use("policy")
-    assert before < optimum - 0.3
-    assert share() == pytest.approx(optimum, abs=0.05)
 
 
 def test_the_price_of_divergence_adapts_and_a_checkpoint_keeps_it(finished: tuple[Path, dict[str, Any]]) -> None:
