@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
-from annotation.run_tables import Run, RunKind
-from annotation.store import scores
+from annotation.run_tables import DataSet, Run, RunKind
+from annotation.store import data_sets, scores
+from annotation.store.data_sets import MIXTURE
 from annotation.store.pipelines import PIPELINE
 from annotation.tables import Turn, TurnState
 
 PROMPTS = "prompts.jsonl"
+MIXTURE_FILE = "mixture.toml"
 TURNS = "turns.jsonl"
 BATCH = 200
-NOT_SETTINGS = {"campaign_id", PIPELINE}
+NOT_SETTINGS = {"campaign_id", MIXTURE, PIPELINE}
 
 
 def write_spec(session: Session, run: Run, folder: Path) -> None:
@@ -28,6 +30,9 @@ def write_spec(session: Session, run: Run, folder: Path) -> None:
         paths["snapshot"] = run.snapshot.folder
     if run.data_set is not None:
         paths["data"] = run.data_set.path
+    mixed = data_sets.mixture_of(session, run)
+    if mixed:
+        paths["data"] = _write_mixture(mixed, folder / MIXTURE_FILE)
     if run.kind is RunKind.GENERATE:
         rows = waiting_turns(session, int(run.config["campaign_id"]))
         paths["data"] = _write(rows, folder / PROMPTS)
@@ -66,6 +71,12 @@ def _row(turn: Turn, said: dict[str, Any]) -> dict[str, Any]:
         "history": turn.history,
         "turns": [said],
     }
+
+
+def _write_mixture(parts: Sequence[tuple[DataSet, float]], file: Path) -> str:
+    said = (f"[[part]]\ndata = {json.dumps(part.path)}\nweight = {weight}\n" for part, weight in parts)
+    file.write_text("".join(said), encoding="utf-8")
+    return str(file)
 
 
 def _write(rows: Iterator[dict[str, Any]], file: Path) -> str:

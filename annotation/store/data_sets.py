@@ -8,8 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotation.refusals import Conflict, Missing
-from annotation.run_tables import DataSet, DataSetKind
+from annotation.run_tables import DataSet, DataSetKind, Run
 from annotation.store import audit
+
+MIXTURE = "mixture"
+"""In a run's config: weight by the id of a data set."""
 
 
 def every(session: Session, kind: DataSetKind | None = None) -> Sequence[DataSet]:
@@ -24,6 +27,11 @@ def get(session: Session, data_set_id: int) -> DataSet:
     if found is None:
         raise Missing("This data set does not exist.")
     return found
+
+
+def mixture_of(session: Session, run: Run) -> list[tuple[DataSet, float]]:
+    """The data sets that a run learns from together, each with its weight; none where it takes one or none."""
+    return [(get(session, int(number)), weight) for number, weight in run.config.get(MIXTURE, {}).items()]
 
 
 def add(

@@ -16,10 +16,11 @@ from pydantic.fields import FieldInfo
 from annotation.refusals import Invalid, Missing
 from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Engine, Run, RunKind
 from annotation.store import campaigns, data_sets, runs, scores, second_look, seeds, snapshots
+from annotation.store.data_sets import MIXTURE
 from annotation.store.pipelines import PIPELINE
 from annotation.store.runs import NewRun
 from annotation.tables import TurnState
-from app import misfits, planning, reward_view
+from app import misfits, mixture, planning, reward_view
 from app.deps import Admin, Data, Launchers, Reading, RunSeen, SubmittedForm, WebSettings, Writing
 from app.figures import SOURCES
 from app.render import page, say
@@ -186,6 +187,7 @@ def _run_context(session: Reading, run: Run) -> dict[str, Any]:
         "charts": CHARTS.get(run.kind, []),
         "campaign": campaigns.get(session, run.config["campaign_id"]) if "campaign_id" in run.config else None,
         "linked": _linked(session, run),
+        "mixture": data_sets.mixture_of(session, run),
         "pipeline": run.config.get(PIPELINE),
         "earlier": [runs.get(session, number) for number in run.config.get(PIPELINE, {}).get("earlier", ())],
         "second_look": second_look.waiting(session, run),
@@ -235,6 +237,7 @@ def _form_context(session: Reading, kind: RunKind, known: Launchers) -> dict[str
         "launchers": known,
         "snapshots": snapshots.every(session),
         "data_sets": data_sets.every(session, needs.data) if needs.data else [],
+        "mixed": needs.data in mixture.MIXED,
         "models": {model: runs.checkpoints(session, model) for model in (*needs.models, *needs.optional_models)},
         "campaigns": [(campaign, count) for campaign, count in waiting if count],
         "settings": _described(CONFIGS[kind.value]),
@@ -299,7 +302,11 @@ def wanted(
     if needs.snapshot or (needs.snapshot_optional and values.get("snapshot")):
         snapshot = snapshots.get(session, _chosen(values, "snapshot"))
     data: DataSet | None = None
-    if needs.data and (values.get("data") or not needs.data_optional):
+    mixed = mixture.told(session, needs.data, values) if needs.data in mixture.MIXED else {}
+    if mixed:
+        config |= {MIXTURE: mixed}
+        data = data_sets.get(session, int(next(iter(mixed))))
+    elif needs.data and (values.get("data") or not needs.data_optional):
         data = data_sets.get(session, _chosen(values, "data"))
     return NewRun(
         kind=kind,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tomllib
 from html import unescape
 from pathlib import Path
 
@@ -12,8 +13,8 @@ from sqlalchemy import select
 from starlette.testclient import TestClient
 
 from annotation.db import Database
-from annotation.run_tables import CheckpointKind, DataSet, Engine, Run, RunKind, RunState
-from annotation.store import runs, snapshots
+from annotation.run_tables import CheckpointKind, DataSet, DataSetKind, Engine, Run, RunKind, RunState
+from annotation.store import data_sets, runs, snapshots
 from annotation.tables import Campaign
 from app.settings import Settings
 from rlhf import gate
@@ -22,6 +23,7 @@ from tests.app.test_imports import count
 from tests.conftest import Cast
 from tests.material import json_lines
 from workers import outcomes
+from workers.spec import write_spec
 
 
 def test_a_data_set_is_kept_under_its_hash(admin: TestClient, database: Database, settings: Settings) -> None:
@@ -223,3 +225,28 @@ def test_a_run_that_an_engine_is_to_carry_says_by_what_and_shows_what_is_handed_
     configure(settings, "[h100")
     assert "is no TOML" in unescape(admin.get(where).text)
     assert admin.get("/admin/runs/new/reward").status_code == 422
+
+
+def test_several_data_sets_are_learnt_from_by_weight(admin: TestClient, database: Database, tmp_path: Path) -> None:
+    with database.writing() as session:
+        single, several, other = (
+            data_sets.add(session, name, DataSetKind.DIALOGUES, str(tmp_path / name), "0" * 64, 1, actor_id=None).id
+            for name in ("single", "several", "other")
+        )
+        base = runs.add_checkpoint(session, "base", CheckpointKind.BASE, "/models/base", "0" * 64).id
+    form = {"base": str(base), "data": str(other), f"weight-{single}": "7", f"weight-{several}": "1"}
+    assert f'name="weight-{single}"' in admin.get("/admin/runs/new/sft").text
+    refused = admin.post("/admin/runs/new/sft", data=form | {f"weight-{several}": "-1"})
+    assert "The weight of several has to be a number above 0." in unescape(refused.text)
+    page = admin.get(admin.post("/admin/runs/new/sft", data=form).headers["location"]).text
+    assert "weight 7.0" in page
+    assert "other" not in page.split("<h2>What it trains on</h2>")[1].split("</section>")[0]
+    with database.reading() as session:
+        write_spec(session, session.scalars(select(Run)).one(), tmp_path)
+    spec = json.loads((tmp_path / "spec.json").read_text(encoding="utf-8"))
+    assert "mixture" not in spec["config"]
+    parts = tomllib.loads(Path(spec["paths"]["data"]).read_text(encoding="utf-8"))["part"]
+    assert parts == [
+        {"data": str(tmp_path / "single"), "weight": 7.0},
+        {"data": str(tmp_path / "several"), "weight": 1.0},
+    ]
