@@ -137,8 +137,9 @@ def _parts(shape: Shape, settings: Settings, shared_by: int, *, on_gpu: bool) ->
             yield from _updating(shape, settings, tokens, tokens**2, on_gpu=on_gpu)
         case PpoConfig():
             yield from _adapters(shape, settings, 2, 2, shared_by)
-            yield from _sampling(shape, settings.generate_batch_size, settings.max_length, element)
-            tokens = settings.micro_batch_size * settings.max_length
+            if settings.engine != "vllm":  # which has a memory of its own
+                yield from _sampling(shape, settings.generate_batch_size, settings.max_length, element)
+            tokens = settings.micro_batch_size * settings.responses * settings.max_length
             yield Part(WORKING, working_bytes(shape, element, tokens), SCORING)
             yield from _updating(shape, settings, tokens, 0, on_gpu=on_gpu)
             yield Part(LOG_PROBS, log_prob_bytes(shape, settings, element), UPDATING)
@@ -233,7 +234,7 @@ def working_bytes(shape: Shape, element: int, tokens: int) -> int:
 
 def log_prob_bytes(shape: Shape, settings: PpoConfig, element: int) -> int:
     """Logits of a chunk of response tokens, as they are made, in float32 and their derivative."""
-    tokens = settings.micro_batch_size * settings.max_new_tokens
+    tokens = settings.micro_batch_size * settings.responses * settings.max_new_tokens
     return min(tokens * shape.vocabulary, CHUNK) * (element + 3 * FULL)
 
 

@@ -201,6 +201,16 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
         shape_of(tmp_path)
 
 
+def test_a_server_that_samples_has_a_memory_of_its_own() -> None:
+    served = plan(LLAMA_13B, PPO_13B.model_copy(update={"engine": "vllm"}))
+    assert served.during(SAMPLING) == 0 < plan(LLAMA_13B, PPO_13B).during(SAMPLING)
+
+
+def test_all_responses_to_a_prompt_stand_in_its_micro_batch() -> None:
+    alone, four = (plan(LLAMA_13B, PPO_13B.model_copy(update={"responses": n})).during(SCORING) for n in (1, 4))
+    assert four == 4 * alone
+
+
 def test_four_bits_hold_the_linear_layers_alone() -> None:
     """13B: 12.69e9 parameters at 4.127 bits, and 0.33e9 of embedding, output and norms at 16."""
     held = PPO_13B.model_copy(update={"four_bit": True})
