@@ -20,6 +20,7 @@ PARTS = {
     "/admin/campaigns/{campaign_id}/statistics/{name}.csv",
     "/admin/campaigns/{campaign_id}/statistics/{name}/live",
     "/admin/live",
+    "/admin/plan/{kind}",
     "/admin/runs/{run_id}/live",
     "/assignments/{assignment_id}/compare",
 }

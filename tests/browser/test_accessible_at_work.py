@@ -45,6 +45,7 @@ ADMIN = [
     *(f"/admin/runs/{number}" for number in range(1, RUNS + 1)),
     "/admin/runs/1/comparison",
     *(f"/admin/runs/new/{kind}" for kind in RunKind),
+    "/admin/pipelines/new",
     "/admin/models",
     "/admin/data-sets",
     "/admin/webhooks",
@@ -82,6 +83,8 @@ def as_admin(browser: Browser, desk: Desk, found: Findings) -> None:
     for path in ADMIN:
         answer = seat.page.goto(path)
         assert answer is not None and answer.ok, path
+        if path.startswith("/admin/runs/new/"):
+            expect(seat.page.locator("#plan > *").first).to_be_visible()
         found.look(seat.page, path)
     seat.page.fill("#name", "again")
     seat.page.click("main form.stack button.primary")
