@@ -74,7 +74,9 @@ def _row(turn: Turn, said: dict[str, Any]) -> dict[str, Any]:
 
 
 def _write_mixture(parts: Sequence[tuple[DataSet, float]], file: Path) -> str:
-    said = (f"[[part]]\ndata = {json.dumps(part.path)}\nweight = {weight}\n" for part, weight in parts)
+    said = (
+        f"[[part]]\ndata = {json.dumps(part.path, ensure_ascii=False)}\nweight = {weight}\n" for part, weight in parts
+    )
     file.write_text("".join(said), encoding="utf-8")
     return str(file)
 
