@@ -19,6 +19,7 @@ from annotation.store.scores import Scored
 from rlhf.checkpoints import LINEAGE, MODEL, hash_folder, is_complete
 from rlhf.data import read_answered
 from rlhf.records import N_, read_rows
+from workers.carrying import row_of
 from workers.holding import holding
 from workers.spec import BATCH, TURNS
 
@@ -131,7 +132,8 @@ def _last_event(folder: Path, name: str) -> str | None:
     file = folder / "records.jsonl"
     if not file.exists():
         return None
-    said = [row["values"]["why"] for row in read_rows(file) if row.get("event") == name]
+    with file.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        said = [row["values"]["why"] for row in map(row_of, lines) if row.get("event") == name]
     return said[-1] if said else None
 
 

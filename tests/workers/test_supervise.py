@@ -109,6 +109,27 @@ def test_a_refusal_is_said_though_torchrun_gives_its_own_status(tmp_path: Path) 
     assert outcomes.explain(tmp_path, 1) == outcomes.explain(tmp_path, 2) == "The corpus is empty."
 
 
+def test_a_refusal_is_said_though_a_kill_cut_an_earlier_line_short(tmp_path: Path) -> None:
+    row = {"at": 1.0, "event": "refused", "step": 0, "values": {"why": "The corpus is empty."}}
+    torn = b'{"at": 0.5, "step": 1, "val' + "多".encode()[:2]
+    (tmp_path / "records.jsonl").write_bytes(torn + (json.dumps(row) + "\n").encode() + torn)
+    assert outcomes.explain(tmp_path, 2) == "The corpus is empty."
+
+
+def test_a_file_of_launchers_that_is_broken_ends_no_run_on_this_machine(
+    database: Database, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.launchers.write_text('[cluster]\nengine = "lsf"\n')
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 5\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
+    run_id = start(database, tmp_path, TINY)
+    supervise.work(database, settings, run_id, "w")
+    with database.reading() as session:
+        assert runs.get(session, run_id).error == "The training ended with status 5."
+
+
 def test_a_line_that_a_kill_cut_short_takes_nothing_with_it() -> None:
     whole = '{"at": 1.0, "step": 1, "values": {}}'
     assert carrying.row_of('{"at": 1.0, "st' + whole) == carrying.row_of(whole) == json.loads(whole)

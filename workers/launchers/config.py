@@ -24,6 +24,7 @@ from workers.launchers.slurm import Slurm
 
 LOCAL = "local"
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+OF_LOCAL = re.compile(rb"^\s*\[*\s*[\"']?local\b", re.MULTILINE)
 HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@-]*")
 OURS = {"--array", "--error", "--job-name", "--no-requeue", "--nodes", "--ntasks-per-node", "--open-mode", "--output",
         "--parsable", "--requeue", "--signal", "--wrap"}  # fmt: skip
@@ -216,14 +217,8 @@ TABLE: TypeAdapter[AnyTable] = TypeAdapter(AnyTable)
 def read(file: Path) -> Mapping[str, AnyTable]:
     """The launchers by name, ``local`` always among them and first; raises LaunchersError."""
     tables: dict[str, AnyTable] = {LOCAL: LocalTable(engine="local")}
-    if not file.exists():
-        return tables
-    try:
-        told = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise LaunchersError(f"{file} is no TOML: {error}") from error
     wrong = []
-    for name, table in told.items():
+    for name, table in _told(file).items():
         try:
             tables[name] = _table(name, table)
         except LaunchersError as error:
@@ -231,6 +226,15 @@ def read(file: Path) -> Mapping[str, AnyTable]:
     if wrong:
         raise LaunchersError(f"{file}: {'; '.join(wrong)}")
     return tables
+
+
+def _told(file: Path) -> Mapping[str, object]:
+    if not file.exists():
+        return {}
+    try:
+        return tomllib.loads(file.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise LaunchersError(f"{file} is no TOML: {error}") from error
 
 
 def _table(name: str, told: object) -> AnyTable:
@@ -260,11 +264,24 @@ def _sentence(name: str, problem: Mapping[str, object]) -> str:
 
 
 def named(file: Path, name: str) -> AnyTable:
-    """The launcher of that name; raises LaunchersError."""
-    table = read(file).get(name)
-    if table is None:
+    """The launcher of that name, whatever is wrong with the others; raises LaunchersError.
+
+    This machine needs no file: one that is no TOML counts only where a line of it speaks of ``local``.
+    """
+    try:
+        told = _told(file)
+    except LaunchersError:
+        if name != LOCAL or OF_LOCAL.search(file.read_bytes()):
+            raise
+        told = {}
+    if name == LOCAL and name not in told:
+        return LocalTable(engine="local")
+    if name not in told:
         raise LaunchersError(f"{file} names no launcher {name}: add it, or choose another one")
-    return table
+    try:
+        return _table(name, told[name])
+    except LaunchersError as error:
+        raise LaunchersError(f"{file}: {error}") from error
 
 
 def chosen(file: Path, name: str, engine: Engine) -> Launcher:

@@ -77,3 +77,21 @@ def test_a_launcher_that_became_another_engine_carries_no_run_of_before(file: Pa
         config.chosen(file, "a", Engine.RAY)
     with pytest.raises(LaunchersError, match="names no launcher b"):
         config.chosen(file, "b", Engine.RAY)
+
+
+def test_a_launcher_is_not_touched_by_what_is_wrong_with_another(file: Path) -> None:
+    file.write_text('[a]\nengine = "slurm"\n[b]\nengine = "lsf"\n')
+    assert config.named(file, "a").engine == "slurm"
+    assert config.named(file, "local").engine == "local"
+    with pytest.raises(LaunchersError, match=rf"^{file}: \[b\] engine must be one of"):
+        config.named(file, "b")
+
+
+@pytest.mark.parametrize("text", [b'[a\nengine = "local"', b'[a]\nsetup = "\xff"'])
+def test_this_machine_needs_no_file_that_can_be_read_unless_it_stands_there(file: Path, text: bytes) -> None:
+    file.write_bytes(text)
+    assert config.named(file, "local") == config.LocalTable(engine="local")
+    for table in (b"\n[local]\nprocesses = 4", b'\n [ "local" ]\n', b"\nlocal.processes = 4"):
+        file.write_bytes(text + table)
+        with pytest.raises(LaunchersError, match="is no TOML"):
+            config.named(file, "local")
