@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from rlhf.records import N_
 from workers.launchers.launcher import EngineAwayError, RefusedError
 
 SAID_TO_TRAININGS = {
@@ -23,7 +25,13 @@ KEPT_FOR_ENGINES = (*KEPT_ENVIRONMENT, "USER", "LOGNAME", "SSH_AUTH_SOCK", "SLUR
                     "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT")  # fmt: skip
 LONGEST_S = 20.0
 TORCHRUN = ("-m", "torch.distributed.run")
-AWAY = ("timed out", "unable to contact", "connection refused", "unreachable", "i/o timeout", "temporarily", "no route")
+AWAY = re.compile(
+    r"timed out|unable to contact|connection refused|unreachable|i/o timeout|temporarily|no route"
+    r"|zero bytes were transmitted or received"  # of Slurm
+    r"|unable to connect to the server|tls handshake timeout|\beof\b|currently unable to handle the request",
+    re.IGNORECASE,
+)
+MISSING = N_("{command} is missing or cannot be run: install it where the control worker runs.")
 
 
 def kept(names: Sequence[str]) -> dict[str, str]:
@@ -74,11 +82,13 @@ def ask(command: Sequence[str], *, given: str | None = None) -> str:
             env=kept(KEPT_FOR_ENGINES),
             check=False,
         )
+    except (FileNotFoundError, PermissionError) as error:
+        raise RefusedError(MISSING.format(command=command[0])) from error
     except (OSError, subprocess.TimeoutExpired) as error:
         raise EngineAwayError(f"{command[0]}: {error}") from error
     if done.returncode == 0:
         return done.stdout
     said = (done.stderr or done.stdout).strip() or f"status {done.returncode}"
-    if any(word in said.lower() for word in AWAY):
+    if AWAY.search(said):
         raise EngineAwayError(f"{command[0]}: {said}")
     raise RefusedError(said if said.startswith(command[0]) else f"{command[0]}: {said}")

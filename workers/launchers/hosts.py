@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from typing import ClassVar
 
 from workers.launchers import commands
 from workers.launchers.launcher import Job
@@ -16,6 +17,8 @@ class Hosts(Local):
 
     On each host the training stands under a watchdog whose lifeline is the connection: where that ends, it ends.
     """
+
+    KEPT: ClassVar[Sequence[str]] = commands.KEPT_FOR_ENGINES  # ssh needs to know its user and agent
 
     def __init__(self, hosts: Sequence[str], processes: int, port: int, python: str, setup: str) -> None:
         """``hosts`` as ssh knows them; ``processes`` on each; ``setup`` is a line of their shells."""

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import ClassVar
 
 from workers.launchers import commands
 from workers.launchers.launcher import Job, Launcher, Phase, State
@@ -21,6 +22,8 @@ PID = "watchdog.pid"
 
 class Local(Launcher):
     """The training under a watchdog, whose lifeline this process holds."""
+
+    KEPT: ClassVar[Sequence[str]] = commands.KEPT_ENVIRONMENT
 
     def __init__(self, processes: int = 1) -> None:
         """``processes`` train together, by torchrun where there are several."""
@@ -42,7 +45,7 @@ class Local(Launcher):
 
     def submit(self, job: Job) -> str:
         """Starts the tree, with nothing of this process's secrets in its environment."""
-        environment = commands.kept(commands.KEPT_ENVIRONMENT) | commands.SAID_TO_TRAININGS
+        environment = commands.kept(self.KEPT) | commands.SAID_TO_TRAININGS
         command = [sys.executable, "-m", "workers.watchdog", "--", *self.command(job)]
         with job.log.open("ab") as printed:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, env=environment)

@@ -14,7 +14,6 @@ from workers.launchers import commands
 from workers.launchers.commands import LONGEST_S
 from workers.launchers.launcher import CANCELLED, EngineAwayError, Job, Launcher, Phase, RefusedError, State
 
-GATEWAYS = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 PHASES = {"PENDING": Phase.QUEUED, "RUNNING": Phase.RUNNING, "SUCCEEDED": Phase.ENDED}
 
 
@@ -82,9 +81,10 @@ class RayJobs(Launcher):
         except urllib.error.HTTPError as error:
             if error.code == HTTPStatus.NOT_FOUND:
                 return None
-            if error.code in GATEWAYS:
-                raise EngineAwayError(f"Ray at {self.address}: {error}") from error
-            raise RefusedError(f"Ray: {_why(error.read().decode('utf-8', errors='replace')) or error}") from error
+            why = _why(error.read().decode("utf-8", errors="replace")) or str(error)
+            if error.code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                raise EngineAwayError(f"Ray at {self.address}: {why}") from error
+            raise RefusedError(f"Ray: {why}") from error
         except (OSError, ValueError) as error:
             raise EngineAwayError(f"Ray at {self.address}: {error}") from error
 

@@ -24,6 +24,7 @@ class Ray:
 
     address: str = ""
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    fails: int = 0
 
     @property
     def launcher(self) -> RayJobs:
@@ -56,6 +57,8 @@ def ray() -> Iterator[Ray]:
             self.answer(200 if job else 404, job or "does not exist")
 
         def answer(self, status: int, body: Any) -> None:
+            if stand_in.fails:
+                status, body = stand_in.fails, "Traceback\nValueError: odd\n"
             data = (body if isinstance(body, str) else json.dumps(body)).encode()
             self.send_response(status)
             self.send_header("content-length", str(len(data)))
@@ -76,8 +79,18 @@ def ray() -> Iterator[Ray]:
 def test_a_job_is_found_by_its_name_once_it_is_submitted(ray: Ray) -> None:
     assert ray.launcher.find(JOB) is None
     assert ray.launcher.submit(JOB) == JOB.name == ray.launcher.find(JOB)
-    with pytest.raises(RefusedError, match=r"^Ray: ValueError: Job with submission_id .* already exists"):
+    with pytest.raises(EngineAwayError, match=r"ValueError: Job with submission_id .* already exists"):
         ray.launcher.submit(JOB)
+
+
+@pytest.mark.parametrize(("status", "error"), [(400, RefusedError), (403, RefusedError), (500, EngineAwayError)])
+def test_an_error_of_rays_own_is_tried_again_and_a_refusal_is_one(
+    ray: Ray, status: int, error: type[Exception]
+) -> None:
+    ray.fails = status
+    for asked in (ray.launcher.submit, ray.launcher.find):
+        with pytest.raises(error, match="ValueError: odd"):
+            asked(JOB)
 
 
 def test_the_request_asks_for_what_the_operator_said_and_quotes_the_folder(ray: Ray) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tests.conftest import wait_for
 from workers.launchers import commands
 from workers.launchers.hosts import Hosts
 from workers.launchers.kubernetes import Kubernetes
-from workers.launchers.launcher import Job, Phase
+from workers.launchers.launcher import EngineAwayError, Job, Phase, RefusedError
 from workers.launchers.local import Local
 from workers.launchers.ray_jobs import RayJobs
 from workers.launchers.slurm import Slurm
@@ -121,6 +122,55 @@ def test_an_engine_sees_none_of_the_workers_secrets(path: Path, monkeypatch: pyt
     told = commands.ask(["sbatch"], given="")
     assert "SLURM_CONF=/etc/slurm.conf" in told
     assert "secret" not in told
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "slurm_load_jobs error: Zero Bytes were transmitted or received",
+        "Unable to connect to the server: dial tcp: lookup k8s on 10.0.0.2:53: server misbehaving",
+        "Unable to connect to the server: net/http: TLS handshake timeout",
+        'Get "https://10.0.0.1:6443/apis/batch/v1": EOF',
+        "error: unexpected EOF",
+        "Error from server (ServiceUnavailable): the server is currently unable to handle the request",
+    ],
+)
+def test_an_engine_that_cannot_be_reached_for_a_moment_has_refused_nothing(path: Path, said: str) -> None:
+    command(path, "kubectl", f"echo {shlex.quote(said)} >&2; exit 1")
+    with pytest.raises(EngineAwayError):
+        commands.ask(["kubectl", "get"])
+
+
+def test_a_refusal_is_no_end_of_a_connection(path: Path) -> None:
+    command(path, "kubectl", "echo 'the claim or a part thereof is forbidden' >&2; exit 1")
+    with pytest.raises(RefusedError, match="thereof is forbidden"):
+        commands.ask(["kubectl", "get"])
+
+
+def test_a_command_that_is_missing_or_no_command_is_named_with_the_mend(path: Path) -> None:
+    (path / "not-a-command").write_text("")
+    for name in ("no-such-command", str(path / "not-a-command")):
+        with pytest.raises(RefusedError, match=rf"^{name} is missing or cannot be run: install it where the control"):
+            commands.ask([name])
+
+
+@pytest.mark.parametrize(
+    ("launcher", "seen"), [(Local(), False), (Hosts(("here", "there"), 1, 29400, "python", ""), True)]
+)
+def test_ssh_finds_its_agent_and_its_user_and_a_training_here_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, launcher: Local, *, seen: bool
+) -> None:
+    spy = tmp_path / "python"
+    command(tmp_path, "python", f"env > {tmp_path}/environment")
+    monkeypatch.setattr(sys, "executable", str(spy))
+    told = {"SSH_AUTH_SOCK": "/run/agent", "USER": "somebody", "LOGNAME": "somebody"}
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("REDIS_URL", "redis://:secret@redis/0")
+    launcher.cancel(launcher.submit(Job(7, 1, tmp_path)))
+    environment = (tmp_path / "environment").read_text().splitlines()
+    assert {f"{name}={value}" in environment for name, value in told.items()} == {seen}
+    assert "secret" not in "".join(environment)
 
 
 SSH = """
