@@ -10,8 +10,11 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy.exc import OperationalError
@@ -55,42 +58,55 @@ def look(database: Database, settings: Settings, run_id: int, poller: str) -> bo
         return True
     with database.reading() as session:
         run = runs.get(session, run_id)
+    job = Job(run.id, run.submission, settings.runs / str(run.id))
+    one = _Look(database, settings.launchers, run, token, job, out=run.external_id is not None or _was_handed_over(job))
     try:
-        _Look.at(database, settings, run, token).look()
+        one.look()
     except LostRunError:
         log.warning("run %s was taken up by another poll; this one lets it go", run_id)
     except EngineAwayError as error:
         log.warning("run %s is looked at again later: %s", run_id, error)
         return False
     except (RefusedError, LaunchersError) as error:
-        log.warning("run %s is not launched: %s", run_id, error)
-        if run.external_id is None:  # else its job is at work, and what is wrong with us is no reason to leave it alone
-            supervise.fail(database, run_id, token, str(error))
+        log.warning("run %s could not be looked at: %s", run_id, error)
+        one.end_unless_out(str(error))
     except OperationalError:
         raise
-    except Exception:  # what an engine answers must not end a run whose job may be at work
+    except Exception as error:
         log.exception("run %s could not be looked at", run_id)
+        one.end_unless_out(f"{type(error).__name__}: {error}")
     finally:
         with contextlib.suppress(LostRunError), database.writing() as session:
             engine_runs.let_go(session, run_id, token)
     return True
 
 
+def _was_handed_over(job: Job) -> bool:
+    """Whether an earlier look may have handed this submission over: before it does so, it writes down what."""
+    try:
+        written = (job.folder / SUBMISSION).read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    return re.search(rf"{re.escape(job.name)}(?!\d)", written) is not None
+
+
 @dataclass
 class _Look:
-    """One look at one run, under a token that is this look's."""
+    """One look at one run, under a token that is this look's; ``out`` says whether its job may be with the engine."""
 
     database: Database
+    launchers: Path
     run: Run
     token: int
-    launcher: Launcher
     job: Job
+    out: bool
 
-    @classmethod
-    def at(cls, database: Database, settings: Settings, run: Run, token: int) -> _Look:
+    @cached_property
+    def launcher(self) -> Launcher:
         """Raises LaunchersError where the run's launcher is no longer configured."""
-        launcher = config.chosen(settings.launchers, run.launcher, run.engine)
-        return cls(database, run, token, launcher, Job(run.id, run.submission, settings.runs / str(run.id)))
+        return config.chosen(self.launchers, self.run.launcher, self.run.engine)
 
     def look(self) -> None:
         """Submits what is not submitted, then asks, carries, and concludes what is over."""
@@ -101,13 +117,16 @@ class _Look:
         if cancel:
             self.launcher.cancel(external_id)
         state = self.launcher.state(external_id)
-        if state.said:
-            with self.job.log.open("a", encoding="utf-8") as printed:
-                printed.write(f"{state.said}\n")
-        self._carry(state)
-        if state.phase in (Phase.ENDED, Phase.LOST):
-            with self._failing():
+        over = state.phase in (Phase.ENDED, Phase.LOST)
+        with self._failing() if over else contextlib.nullcontext():
+            self._carry(state)
+            if over:
                 self._conclude(state, cancelled=cancel)
+
+    def end_unless_out(self, error: str) -> None:
+        """Ends a run that cannot be handed over; no error ends one whose job may be at work: it is looked at again."""
+        if not self.out:
+            supervise.fail(self.database, self.run.id, self.token, error)
 
     @contextlib.contextmanager
     def _failing(self) -> Iterator[None]:
@@ -127,7 +146,9 @@ class _Look:
             if not alone:
                 return None
             cancel = self._renew()
-            external_id = self.launcher.find(self.job)
+            self.out = _was_handed_over(self.job)
+            external_id = None if cancel and not self.out else self.launcher.find(self.job)
+            self.out = external_id is not None
             if external_id is None and cancel:
                 self._finish(RunState.CANCELLED)
                 return None
@@ -143,7 +164,12 @@ class _Look:
             write_spec(session, runs.get(session, self.run.id), self.job.folder)
         (self.job.folder / SUBMISSION).write_text(self.launcher.submission(self.job), encoding="utf-8")
         self._renew()
-        return self.launcher.submit(self.job)
+        self.out = True
+        try:
+            return self.launcher.submit(self.job)
+        except RefusedError:
+            self.out = False
+            raise
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -158,6 +184,9 @@ class _Look:
 
     def _carry(self, state: State) -> None:
         """Moves everything that is new in the folder to the database, a piece a transaction with how far that is."""
+        if state.said:
+            with self.job.log.open("a", encoding="utf-8") as printed:
+                printed.write(f"{state.said}\n")
         with self.database.reading() as session:
             kept = runs.log_size(session, self.run.id)
         reader = Reader(self.job.folder, records=self.run.records_read, log=self.run.log_read, kept=kept)

@@ -111,6 +111,11 @@ class Carried:
         polling.poll(self.database, self.settings, "poller")
         return self.run
 
+    def cancel(self, actor_id: int) -> None:
+        """What an admin asks for."""
+        with self.database.writing() as session:
+            runs.cancel(session, self.id, actor_id=actor_id)
+
     def log(self) -> str:
         with self.database.reading() as session:
             return runs.log_tail(session, self.id)
