@@ -138,8 +138,8 @@ def as_adjudicator(browser: Browser, desk: Desk, found: Findings) -> None:
         session.execute(update(Turn).where(Turn.dialogue_id.in_(drawn)).values(audit_drawn=True))
     seat.page.goto("/review")
     found.look(seat.page, "the queue")
-    audit(seat, "dcba", found)
-    audit(seat, "n", found)
+    audit(seat, found, none_acceptable=False)
+    audit(seat, found, none_acceptable=True)
 
 
 def review(seat: Seat, none_acceptable: str, found: Findings) -> set[str]:
@@ -166,28 +166,35 @@ def what_is_asked(page: Page) -> str:
     return next(found, "done")
 
 
-def audit(seat: Seat, keys: str, found: Findings) -> None:
+def audit(seat: Seat, found: Findings, *, none_acceptable: bool) -> None:
     """Orders a drawn turn alone, lets that stand, and overturns what both doctors said."""
     seat.page.goto("/review")
     seat.page.click("main button.primary")
     seat.page.wait_for_url("**/reviews/*")
-    found.look(seat.page, f"audit {keys}: order")
-    for key in keys[:3]:
+    name = "audit, none acceptable" if none_acceptable else "audit"
+    found.look(seat.page, f"{name}: order")
+    for key in ["n"] if none_acceptable else backwards(seat):
         with seat.page.expect_navigation():
             seat.page.keyboard.press(key)
-    found.look(seat.page, f"audit {keys}: is that your order?")
+    found.look(seat.page, f"{name}: is that your order?")
     seat.page.keyboard.press("Enter")
     expect(seat.page.locator("#reason")).to_be_visible()
-    found.look(seat.page, f"audit {keys}: verdict")
+    found.look(seat.page, f"{name}: verdict")
     seat.page.fill("#reason", "两人都看错了剂量。")
     seat.page.click("#question button.danger")
-    for asked in ("button[name=ability]",) * 3 if keys != "n" else ("form:has(#rewrite) button",):
+    for asked in ("form:has(#rewrite) button",) if none_acceptable else ("button[name=ability]",) * 3:
         seat.page.locator(asked).first.wait_for()
-        found.look(seat.page, f"audit {keys}: {asked}")
+        found.look(seat.page, f"{name}: {asked}")
         with seat.page.expect_navigation():
             seat.page.locator(asked).first.click()
     expect(seat.page.locator("[action$='/audit/back']")).to_be_visible()
-    found.look(seat.page, f"audit {keys}: done")
+    found.look(seat.page, f"{name}: done")
+
+
+def backwards(seat: Seat) -> list[str]:
+    """The keys for the contrary of what the doctors agree on; where a response stands on the screen is drawn."""
+    letters = seat.letters()
+    return [letters[text] for text in sorted(letters, key=lambda text: "丁丙乙甲".index(text[-1]))[:3]]
 
 
 def as_guest(browser: Browser, desk: Desk, found: Findings) -> None:
