@@ -181,22 +181,26 @@ def rows(folder: Path) -> Iterator[dict[str, Any]]:
         yield from map(json.loads, said)
 
 
-def material(folder: Path) -> dict[str, Path]:
-    """A base model with random weights, and a frozen campaign in which the order of four answers is always the same."""
+def material(folder: Path, lengths: int = 1) -> dict[str, Path]:
+    """A base model with random weights, and a frozen campaign in which the order of four answers is always the same.
+
+    Its questions are of so many different lengths.
+    """
     tokenizer = pretrain.new_tokenizer([*ANSWERS, *(_message(number) for number in range(100))] * 3, 400)
     torch.manual_seed(0)
     model = pretrain.new_model(PretrainConfig(hidden_size=64, layers=3, heads=4, max_length=256), tokenizer)
     model.get_input_embeddings().weight.data.mul_(20)  # tied to the head: so that an adapter can move the logits
     pretrain.save_base(model, tokenizer, folder / "base")
-    snapshot.write(folder / "snapshot", {"campaign": "kills"}, [(snapshot.TURNS, row) for row in map(_row, range(100))])
+    rows = [(snapshot.TURNS, _row(number, 1 + number % lengths)) for number in range(100)]
+    snapshot.write(folder / "snapshot", {"campaign": "made"}, rows)
     return {"base": folder / "base", "snapshot": folder / "snapshot"}
 
 
-def _row(number: int) -> dict[str, Any]:
+def _row(number: int, times: int) -> dict[str, Any]:
     pairs = [(i, j) for i in range(4) for j in range(i + 1, 4)]
     return {
         "dialogue": f"d{number}", "number": 1, "split": snapshot.split_of(f"d{number}"), "department": None,
-        "in_distribution": True, "safety": False, "system": None, "history": [], "message": _message(number),
+        "in_distribution": True, "safety": False, "system": None, "history": [], "message": _message(number) * times,
         "responses": [{"text": text, "model": "made", "sampling": {}} for text in ANSWERS],
         "rewrite": None, "none_acceptable": False, "settled_by": "agreed", "order": "A > B > C > D",
         "pairs": [{"better": i, "worse": j, "ability": 9, "provenance": "constructed"} for i, j in pairs],

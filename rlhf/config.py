@@ -265,6 +265,12 @@ class PpoConfig(InMicroBatches, Adapting, Sampling):
         return self
 
     @model_validator(mode="after")
+    def _in_one_process(self) -> Self:
+        if self.parallel != "ddp":
+            raise ValueError("PPO runs in one process: leave parallel at ddp")
+        return self
+
+    @model_validator(mode="after")
     def _groups_to_compare(self) -> Self:
         if self.advantages != "gae" and self.responses < 2:
             raise ValueError("advantages without a critic needs responses of at least 2: change one of the two")

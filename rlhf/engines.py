@@ -24,11 +24,12 @@ from transformers import ContinuousBatchingConfig
 from rlhf.config import PpoConfig
 from rlhf.data import DataError
 from rlhf.quartet import Quartet
-from rlhf.sampling import SamplingRule, sample, up_to_end
+from rlhf.sampling import SamplingRule, sample, up_to_end, without_defaults
 from rlhf.sequences import Encoder
 
 ADAPTERS = "rollout-adapters"
 AT_ONCE = 64
+ANSWERS_S = 600.0
 """Requests that wait for a server together; it batches them as it likes."""
 
 
@@ -95,12 +96,13 @@ class Continuous:
             seed=drawn_seed(),
             auto_switch_to_flash=False,  # it might fetch kernels, and would answer with another attention than trains
         )
-        found = self.quartet.causal.generate_batch(
-            inputs=[list(prompt) for prompt in prompts for _ in range(n)],
-            generation_config=rule.generation_config(self.encoder.end_id, self.encoder.pad_id),
-            continuous_batching_config=settings,
-            warmup=False,
-        )
+        with without_defaults(self.quartet.causal):
+            found = self.quartet.causal.generate_batch(
+                inputs=[list(prompt) for prompt in prompts for _ in range(n)],
+                generation_config=rule.generation_config(self.encoder.end_id, self.encoder.pad_id),
+                continuous_batching_config=settings,
+                warmup=False,
+            )
         if len(found) < len(prompts) * n or any(each.error for each in found.values()):
             raise EngineError(
                 "Continuous batching ended without answering every prompt: see the log, or set engine to generate."
@@ -151,6 +153,10 @@ class Vllm:
             "temperature": rule.temperature,
             "top_p": rule.top_p,
             "stop_token_ids": [self.encoder.end_id],
+            "ignore_eos": True,
+            "top_k": -1,
+            "min_p": 0.0,
+            "repetition_penalty": 1.0,
             "logprobs": 0,
             "return_token_ids": True,
             "add_special_tokens": False,
@@ -160,7 +166,7 @@ class Vllm:
         headers = {"Content-Type": "application/json"}
         request = urllib.request.Request(self.url.rstrip("/") + path, json.dumps(body).encode(), headers)  # noqa: S310
         try:
-            with urllib.request.urlopen(request) as answer:  # noqa: S310  (the config takes http and https alone)
+            with urllib.request.urlopen(request, timeout=ANSWERS_S) as answer:  # noqa: S310  (the config takes http and https alone)
                 said = answer.read()
         except urllib.error.HTTPError as error:
             told = error.read().decode(errors="replace")[:300]
@@ -169,7 +175,7 @@ class Vllm:
             raise EngineError(
                 f"The server at {self.url} does not answer ({error}): start it, or set another engine."
             ) from error
-        return json.loads(said) if path.endswith("completions") else None
+        return _read(said, self.url) if path.endswith("completions") else None
 
 
 def drawn_seed() -> int:
@@ -181,6 +187,19 @@ def mismatch(engine: Sequence[float], trainer: torch.Tensor) -> dict[str, float]
     """How far apart what engine and trainer say of the same N sampled tokens is, in nats: on average, and at most."""
     apart = (torch.tensor(engine) - trainer).abs()
     return {"engine_difference": apart.mean().item(), "engine_difference_most": apart.max().item()}
+
+
+def _read(said: bytes, url: str) -> Any:
+    """The answer to a prompt; raises EngineError where it is none that is understood here."""
+    try:
+        answer = json.loads(said)
+        for choice in answer["choices"]:
+            _told(choice)
+    except (ValueError, KeyError, TypeError) as error:
+        raise EngineError(
+            f"The server at {url} answers without the tokens' ids and log-probabilities: a newer vLLM says them."
+        ) from error
+    return answer
 
 
 def _in_order(answer: Any) -> list[Any]:

@@ -147,13 +147,16 @@ def recompute_activations(model: Any) -> None:
     enable({"use_reentrant": False})
 
 
-def in_float32(head: nn.Module, hidden: Tensor) -> Tensor:
+def in_float32(head: nn.Linear, hidden: Tensor) -> Tensor:
     """What a float32 head says of hidden states (N, d), as (N, 1) in float32.
 
     Autocast would round head and states to half precision, whatever they stand in.
     """
     with torch.autocast(hidden.device.type, enabled=False):
-        return head(hidden.float())
+        if head.weight.dtype is torch.float32:
+            return head(hidden.float())
+        bias = head.bias.float() if head.bias is not None else None  # DeepSpeed keeps the float32 ones to itself
+        return nn.functional.linear(hidden.float(), head.weight.float(), bias)
 
 
 def lora(config: Adapting | PretrainConfig, task: TaskType, **more: Any) -> LoraConfig:

@@ -141,6 +141,7 @@ class PpoTrainer(StageTrainer, Trainer):
             policy_loss = self._policy_loss(model, rollout, laid) * scale
             self.accelerator.backward(policy_loss)
         self._sums["policy_loss"] += policy_loss.item()
+        self._sums["micro_batches"] += 1
         if self.config.advantages != "gae":
             return policy_loss.detach()
         value_loss = self._value_loss(model, rollout, laid) * scale
@@ -166,9 +167,10 @@ class PpoTrainer(StageTrainer, Trainer):
         """Adds what the steps since the last log summed up."""
         sums, self._sums = self._sums, defaultdict(float)
         if sums["tokens"]:
+            steps = sums["micro_batches"] / self.args.gradient_accumulation_steps
             logs |= {
-                "policy_loss": sums["policy_loss"] / self.args.logging_steps,
-                "value_loss": sums["value_loss"] / self.args.logging_steps,
+                "policy_loss": sums["policy_loss"] / steps,
+                "value_loss": sums["value_loss"] / steps,
                 "clipped_share": sums["clipped"] / sums["tokens"],
                 "update_divergence": sums["divergence"] / sums["tokens"],
             }

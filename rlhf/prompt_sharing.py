@@ -12,7 +12,7 @@ from torch.nn.functional import cosine_similarity
 from rlhf.answered import Answered, Laid, in_rows, on_tries
 from rlhf.attention import Attention, CannotShareError
 from rlhf.quartet import Quartet
-from rlhf.sharing import LEAST_COSINE, NOISE_TIMES, TOLERANCE
+from rlhf.sharing import LEAST_COSINE, NOISE_TIMES, TOLERANCE, go_on_recomputing
 
 SAMPLE = 2
 """Prompts that the check looks at, the longest."""
@@ -40,6 +40,8 @@ def check(quartet: Quartet, answered: Answered, device: torch.device) -> Check:
     sample = answered.part(answered.by_length(range(len(answered)))[-SAMPLE:])
     training = quartet.training
     quartet.eval()
+    for base in quartet.bases:
+        go_on_recomputing(base)
     try:
         rows, tries = in_rows(sample, device), on_tries(sample, attention, device)
         expected, gradient = _outcome(quartet, rows)

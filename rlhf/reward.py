@@ -120,14 +120,25 @@ class KWiseRewardTrainer(StageTrainer, RewardTrainer):
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Tensor:
         """The gradients of all turns of the step, pack after pack; processes exchange theirs with the last one."""
         model.train()
-        packs = self._prepare_inputs(inputs)["packs"]
+        packs = self._as_many_as_others(self._prepare_inputs(inputs)["packs"])
         total = torch.zeros((), device=self.args.device)
-        for number, pack in enumerate(packs, start=1):
+        for number, (pack, counts) in enumerate(packs, start=1):
             with self._exchanging(model, last=number == len(packs)), self.compute_loss_context_manager():
-                loss = self.compute_loss(model, pack, num_items_in_batch=num_items_in_batch)
+                loss = self.compute_loss(model, pack, num_items_in_batch=num_items_in_batch) * counts
                 self.accelerator.backward(loss)
             total += loss.detach()
         return total
+
+    def _as_many_as_others(self, packs: list[Any]) -> list[tuple[Any, float]]:
+        """The packs with what each counts: 1, or 0 for the last one again where other processes have more.
+
+        DeepSpeed's processes exchange with every pack and wait for one another, so all of them have to have as many.
+        """
+        counted = [(pack, 1.0) for pack in packs]
+        if self.accelerator.distributed_type is not DistributedType.DEEPSPEED:
+            return counted
+        numbers = self.accelerator.gather(torch.tensor([len(packs)], device=self.args.device))
+        return counted + [(packs[-1], 0.0)] * (int(numbers.max()) - len(packs))
 
     @contextmanager
     def _exchanging(self, model: Any, *, last: bool) -> Iterator[None]:

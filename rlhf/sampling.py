@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +21,7 @@ class SamplingRule:
     top_p: float = 1.0
 
     def generation_config(self, end_id: int, pad_id: int) -> GenerationConfig:
-        """The library's configuration, free of whatever defaults a model came with."""
+        """The library's configuration, for use ``without_defaults``."""
         drawn = {"do_sample": True, "temperature": self.temperature, "top_p": self.top_p, "top_k": 0}
         return GenerationConfig(
             max_new_tokens=self.max_new_tokens,
@@ -37,6 +38,20 @@ def pad_left(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device
     lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
     mask = torch.arange(longest, device=device)[None, :] >= (longest - lengths)[:, None]
     return ids, mask.long()
+
+
+@contextmanager
+def without_defaults(model: Any) -> Iterator[None]:
+    """What came with a model, such as a penalty on repetitions, fills every gap of a configuration: not here.
+
+    Tokens have to be drawn from the distribution in which they are scored later.
+    """
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model
+    came_with, base.generation_config = base.generation_config, GenerationConfig()
+    try:
+        yield
+    finally:
+        base.generation_config = came_with
 
 
 @torch.no_grad()
@@ -61,7 +76,8 @@ def sample(
         chosen = order[start : start + batch_size]
         ids, mask = pad_left([prompts[i] for i in chosen], pad_id, device)
         config = rule.generation_config(end_id, pad_id)
-        sampled = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        with without_defaults(model):
+            sampled = model.generate(input_ids=ids, attention_mask=mask, generation_config=config)
         for i, row in zip(chosen, sampled[:, ids.shape[1] :].tolist(), strict=True):
             responses[i] = up_to_end(row, end_id)
     return responses

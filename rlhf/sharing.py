@@ -77,7 +77,7 @@ def check(
     sample, names = [turns[i] for i in own], [dialogues[i] for i in own]
     training = model.training
     model.eval()
-    _go_on_recomputing(model)
+    go_on_recomputing(model)
     try:
         return _compare(model, shared, rows, sample, names, device)
     finally:
@@ -85,7 +85,7 @@ def check(
         model.train(training)
 
 
-def _go_on_recomputing(model: Any) -> None:
+def go_on_recomputing(model: Any) -> None:
     """Layers that recompute their activations do so in training alone: they are told that this is one.
 
     What stands in them is not, so that nothing is dropped. Else the check would take more memory than the training.

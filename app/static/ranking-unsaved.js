@@ -49,9 +49,9 @@ class RankingUnsaved {
     else field.value = told[0] ?? "";
   }
 
-  // The turn, and how often its ranking was submitted.
+  // The turn, how often its ranking was submitted, and the round that was revealed, which has letters of its own.
   of() {
-    return `${this.form.action} ${this.form.dataset.submitted}`;
+    return `${this.form.action} ${this.form.dataset.submitted} ${this.form.elements.round?.value ?? ""}`;
   }
 
   kept() {

@@ -24,8 +24,7 @@ from app.api.main import ROUTERS as API_ROUTERS
 from app.deps import adjudicator, annotator
 from app.lane import AT_ONCE, BusyError, in_lane
 from app.routes import ROUTERS
-from tests.browser.desk import Desk, a_desk
-from tests.browser.test_ranking_accessible import fill
+from tests.browser.desk import Desk, a_desk, two_turns
 
 laned = asynccontextmanager(in_lane)
 
@@ -142,7 +141,7 @@ def test_a_page_is_shown_while_drafts_wait_to_be_written(tmp_path: Path, sqlite_
     file = tmp_path / "zhongjing.sqlite3"
     file.write_bytes(sqlite_template.read_bytes())
     with a_desk(tmp_path / "home", f"sqlite:///{file}") as desk:
-        fill(desk)
+        two_turns(desk)
         with desk.database.writing() as session:
             li = people.by_login(session, "li")
             assert li is not None

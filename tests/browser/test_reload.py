@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Browser, expect
 
-from annotation.store import rankings
+from annotation.store import calibration, campaigns, rankings
 from tests.browser.desk import Desk
 from tests.browser.seat import Seat, a_browser
 
@@ -41,6 +41,27 @@ def test_what_another_window_has_saved_meanwhile_stands(desk: Desk) -> None:
         expect(other.locator("#saved")).to_contain_text("草稿已保存")
         seat.page.reload()
         expect(seat.page.locator(ORDER)).to_have_text(["D", "C", "B", "A"])
+
+
+@pytest.mark.browser
+@pytest.mark.timeout(120)
+def test_what_was_entered_before_a_round_was_revealed_is_not_read_in_its_new_letters(desk: Desk) -> None:
+    with desk.database.writing() as session:
+        calibration.begin(session, campaigns.get(session, 1), "first", 1, actor_id=None)
+    with a_browser() as browser:
+        seat = begun(browser, desk)
+        here = seat.page.url
+        seat.press(["c", "b", "a", "9", "9", "9", "Enter"])
+        seat.page.wait_for_url(lambda url: url != here)
+        seat.page.goto(here)
+        seat.page.route("**/draft", lambda route: route.abort())
+        seat.press(["n"])
+        expect(seat.page.locator("[name=none]")).to_be_checked()
+        with desk.database.writing() as session:
+            calibration.reveal(session, calibration.get(session, 1), actor_id=None)
+        seat.page.reload()
+        expect(seat.page.locator(ORDER)).to_have_count(4)
+        expect(seat.page.locator("[name=none]")).not_to_be_checked()
 
 
 def begun(browser: Browser, desk: Desk) -> Seat:

@@ -100,3 +100,8 @@ def test_every_setting_says_what_it_is() -> None:
 def test_a_batch_is_cut_into_whole_micro_batches() -> None:
     with pytest.raises(ConfigError, match="batch_size must be a multiple of micro_batch_size"):
         SftConfig.of({"batch_size": 6, "micro_batch_size": 4})
+
+
+def test_ppo_does_not_divide_its_optimiser() -> None:
+    with pytest.raises(ConfigError, match="PPO runs in one process"):
+        PpoConfig.of({"parallel": "zero2"})
