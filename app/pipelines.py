@@ -55,6 +55,8 @@ def steps_of(session: Session, values: Mapping[str, str], known: Launchers) -> l
     for kind in chosen:
         needs = NEEDS[kind]
         settings = CONFIGS[kind.value].read(file, changes.get(kind.value, {}))
+        if getattr(settings, "dry_run", False):
+            raise Invalid("A dry run leaves no model for the steps after it: start it as a run of its own.")
         own = {**values, "name": "", "data": values.get(f"data-{needs.data}", "")}
         run = wanted(session, kind, own, settings, known, made=frozenset(made))
         steps.append(Step(run, tuple(role for role in (*needs.models, *needs.optional_models) if role in made)))

@@ -55,11 +55,14 @@ def start(session: Session, steps: Sequence[Step], *, actor_id: int | None) -> R
 
 
 def go_on(session: Session, run: Run) -> Run | None:
-    """Queues what follows a run that has succeeded and registered its model; None where nothing does."""
+    """Queues what follows a run that has succeeded and registered its model; None where nothing does.
+
+    Nothing follows a run whose cancelling was asked for while its end was written, or that left no model (a dry run).
+    """
     told = run.config.get(PIPELINE)
-    if not told or not told["then"]:
-        return None
     left = runs.checkpoint_of(session, run.id)
+    if not told or not told["then"] or run.cancel_requested or (run.kind in LEAVES and left is None):
+        return None
     made = told["made"] | ({left.kind.value: left.id} if left else {})
     return _queue(
         session, [Step.of(each) for each in told["then"]], made, [*told["earlier"], run.id], run.created_by_id

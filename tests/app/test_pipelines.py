@@ -88,6 +88,7 @@ NO_PIPELINE = [
     ({"changes": "sft.epochs = 0"}, "A number above 0 was expected."),
     ({"changes": "epochs 2"}, "Write a change as stage.setting = value, not as epochs 2."),
     ({"file": "../secret"}, "There is no settings file named ../secret."),
+    ({"step-ppo": "on", "changes": "ppo.dry_run = true"}, "A dry run leaves no model for the steps after it"),
 ]
 
 

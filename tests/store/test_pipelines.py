@@ -73,3 +73,14 @@ def test_a_chosen_model_stays_beside_those_that_are_made(session: Session) -> No
     ppo = succeed(session, tuning)
     assert ppo is not None
     assert started_from(ppo) == {BASE: "own", POLICY: f"sft-{tuning.id}"}
+
+
+def test_nothing_follows_a_run_that_is_to_be_cancelled(session: Session) -> None:
+    pretraining = pipelines.start(session, the_method(), actor_id=None)
+    pretraining.cancel_requested = True
+    assert succeed(session, pretraining) is None
+
+
+def test_nothing_follows_a_run_that_left_no_model(session: Session) -> None:
+    pretraining = pipelines.start(session, the_method(), actor_id=None)
+    assert pipelines.go_on(session, pretraining) is None
