@@ -64,7 +64,7 @@ class Meant:
 
 def said(base: str | None, settings: Settings, meant: Meant, snapshot: Path | None) -> Iterator[str]:
     """The lines of the answer; raises DataError where the question makes no sense."""
-    base, gpus = base or meant.size, meant.gpus
+    base, gpus = base or meant.size, 1 if isinstance(settings, PpoConfig) else meant.gpus  # it runs in one process
     shape = shape_named(base, settings)
     found = plan(shape, settings, gpus=gpus)
     yield f"{settings.stage}: {shape.parameters:,} parameters, on each of {gpus} GPU" + ("s" if gpus > 1 else "")

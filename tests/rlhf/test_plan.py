@@ -13,6 +13,7 @@ from peft import TaskType
 from transformers import AutoModelForCausalLM, LlamaConfig, Qwen2Config
 from typer.testing import CliRunner
 
+from rlhf import config as config_module
 from rlhf import networks, pretrain
 from rlhf.__main__ import app
 from rlhf.config import (
@@ -114,8 +115,7 @@ def test_a_tenth_of_a_gpu_is_left_for_what_nobody_counts(gigabytes: int, verdict
 
 
 def test_only_what_adam_needs_is_shared_between_processes() -> None:
-    sharing = PPO_13B.model_copy(update={"parallel": "zero2"})
-    alone, shared = (plan(LLAMA_13B, each, gpus=4).parts for each in (PPO_13B, sharing))
+    alone, shared = (plan(LLAMA_13B, RewardConfig(parallel=way), gpus=4).parts for way in ("ddp", "zero2"))
     assert {a.what for a, s in zip(alone, shared, strict=True) if a.bytes != s.bytes} == {OPTIMISER}
     [whole], [part] = ([p.bytes for p in parts if p.what == OPTIMISER] for parts in (alone, shared))
     assert part * 4 == whole
@@ -225,6 +225,14 @@ def test_the_terminal_says_whether_it_fits() -> None:
         assert said.exit_code == 0, said.output
         assert verdict in said.output
         assert "four copies of the base" in said.output
+
+
+def test_a_plan_of_ppo_is_for_the_one_process_that_it_runs_in() -> None:
+    """Whatever a settings file says of its other stages: the paper's names four GPUs."""
+    paper = str(Path(config_module.__file__).parent / "configs" / "paper.toml")
+    said = {stage: CliRunner().invoke(app, ["plan", stage, "--config", paper]).output for stage in ("reward", "ppo")}
+    assert "on each of 4 GPUs" in said["reward"]
+    assert "on each of 1 GPU\n" in said["ppo"]
 
 
 @pytest.mark.parametrize(
